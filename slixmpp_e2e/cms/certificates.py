@@ -1,0 +1,124 @@
+"""Certificates as CMS needs them: parsed once, found again by issuer and serial number or by key identifier."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from slixmpp_e2e.cms.asn1 import CONTEXT, integer, sequence, tlv
+from slixmpp_e2e.errors import CertificateError
+
+_MINIMUM_RSA: Final = 2048
+_MAXIMUM_RSA: Final = 8192  # a larger key is a way to burn our time (RFC 8551 6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParsedCertificate:
+    """A certificate with what CMS asks of it again and again."""
+
+    certificate: x509.Certificate
+    der: bytes
+    public_key: CertificatePublicKeyTypes
+    #: IssuerAndSerialNumber (RFC 5652 10.2.4), whole.
+    issuer_and_serial: bytes
+    #: `[0] SubjectKeyIdentifier`, whole, or None where the certificate has no such extension.
+    key_identifier: bytes | None
+    #: SHA-256 of the certificate.
+    fingerprint: bytes
+    #: Why the key must not be used, or None.
+    weakness: str | None
+
+    @classmethod
+    def from_x509(cls, certificate: x509.Certificate) -> "ParsedCertificate":
+        """Wrap a certificate; raise `CertificateError` when its key or its structure is beyond the library."""
+        try:
+            public_key = certificate.public_key()
+            extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+            key_identifier = tlv(CONTEXT, extension.value.digest)
+        except x509.ExtensionNotFound:
+            key_identifier = None
+        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+            raise CertificateError(f"a certificate can't be used: {error}") from None
+        return cls(
+            certificate=certificate,
+            der=certificate.public_bytes(Encoding.DER),
+            public_key=public_key,
+            issuer_and_serial=sequence(certificate.issuer.public_bytes(), integer(certificate.serial_number)),
+            key_identifier=key_identifier,
+            fingerprint=certificate.fingerprint(hashes.SHA256()),
+            weakness=_weakness(public_key),
+        )
+
+    def check_strength(self) -> None:
+        """Raise `CertificateError` for a key that is too small, too large or of a kind that we don't use."""
+        if self.weakness is not None:
+            raise CertificateError(self.weakness)
+
+    def answers_to(self, identifier: bytes) -> bool:
+        """Tell whether a SignerIdentifier or RecipientIdentifier means this certificate."""
+        return identifier == self.issuer_and_serial or identifier == self.key_identifier  # noqa: PLR1714 faster
+
+
+def _weakness(key: object) -> str | None:
+    """Say why a key must not be used: the library signs and verifies with RSA-1024."""
+    if isinstance(key, rsa.RSAPublicKey):
+        if not _MINIMUM_RSA <= key.key_size <= _MAXIMUM_RSA:
+            return f"an RSA key of {key.key_size} bits; {_MINIMUM_RSA} to {_MAXIMUM_RSA} are used"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if not isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)):
+            return f"a key on the curve {key.curve.name}; P-256 and P-384 are used"
+    elif not isinstance(key, ed25519.Ed25519PublicKey):
+        return "a key of an unknown kind"
+    return None
+
+
+class CertificatePool:
+    """Certificates to look signers up in, and a bounded memory of what was parsed.
+
+    Nothing here is trusted: a pool finds certificates, `trust` judges them.
+    """
+
+    def __init__(self, certificates: Iterable[ParsedCertificate] = (), *, capacity: int = 1024) -> None:
+        self._capacity = capacity
+        self._parsed: OrderedDict[bytes, ParsedCertificate | None] = OrderedDict()
+        self._known: dict[bytes, list[ParsedCertificate]] = {}
+        for certificate in certificates:
+            self.add(certificate)
+
+    def parse(self, der: bytes) -> ParsedCertificate | None:
+        """Return the certificate, or None if it can't be read; remembered either way."""
+        if der in self._parsed:
+            self._parsed.move_to_end(der)
+            return self._parsed[der]
+        found: ParsedCertificate | None
+        try:
+            found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
+        except (ValueError, UnsupportedAlgorithm, CertificateError):
+            found = None
+        self._parsed[der] = found
+        if len(self._parsed) > self._capacity:
+            self._parsed.popitem(last=False)
+        return found
+
+    def add(self, certificate: ParsedCertificate) -> None:
+        """Make a certificate findable (the caller bounds how many)."""
+        for identifier in (certificate.issuer_and_serial, certificate.key_identifier):
+            if identifier is not None:
+                known = self._known.setdefault(identifier, [])
+                if all(other.fingerprint != certificate.fingerprint for other in known):
+                    known.append(certificate)
+
+    def find(self, identifier: bytes) -> tuple[ParsedCertificate, ...]:
+        """Return the known certificates that an identifier means."""
+        return tuple(self._known.get(identifier, ()))
+
+    def __iter__(self) -> Iterator[ParsedCertificate]:
+        seen = {known.fingerprint: known for group in self._known.values() for known in group}
+        return iter(seen.values())

@@ -1,0 +1,318 @@
+"""SignedData (RFC 5652 5): opaque, detached and certs-only, several signers; signed attributes always.
+
+A SignerInfo without signed attributes is refused: its signature could as well be one over attributes that
+somebody passes off as content. What is *not* checked here is who a certificate belongs to, whether it is
+valid and whether anybody trusts it: see `certificates.trust`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from slixmpp_e2e.cms.algorithms import ID_DATA, ID_SIGNED_DATA, SHA256, read_digest
+from slixmpp_e2e.cms.asn1 import (
+    CONSTRUCTED,
+    CONTEXT,
+    OCTET_STRING,
+    OID,
+    SEQUENCE,
+    SET,
+    ASN1Error,
+    BERError,
+    Reader,
+    ber_to_der,
+    octet_string,
+    oid,
+    read_time,
+    sequence,
+    time,
+    tlv,
+)
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.signatures import SignatureScheme, default_scheme, read_scheme
+from slixmpp_e2e.errors import CertificateError, MalformedError, SignatureError
+
+CONTENT_TYPE: Final = oid("1.2.840.113549.1.9.3")
+MESSAGE_DIGEST: Final = oid("1.2.840.113549.1.9.4")
+SIGNING_TIME: Final = oid("1.2.840.113549.1.9.5")
+
+_V1: Final = b"\x02\x01\x01"
+_V3: Final = b"\x02\x01\x03"
+_DATA: Final = tlv(SET, ID_DATA)
+_CONTENT_TYPE_IS_DATA: Final = sequence(CONTENT_TYPE, _DATA)
+
+_MAX_SIGNERS: Final = 4
+_MAX_CERTIFICATES: Final = 16
+_MAX_ATTRIBUTES: Final = 32
+_MAX_VERIFICATIONS: Final = 8
+
+
+# --------------------------------------------------------------------------- writing
+
+
+class Signer:
+    """A private key with its certificate and chain, and the blocks that every signature of it shares.
+
+    `chain` is what stands between the certificate and the root, without the root (RFC 3850 2.3). With
+    `key_identifier` the signer is named by the certificate's SubjectKeyIdentifier, which is shorter than
+    issuer and serial number (RFC 5652 5.3). Raises `CertificateError` for keys that are too weak, that can't
+    sign, or that are not the certificate's.
+    """
+
+    def __init__(
+        self,
+        key: Any,
+        certificate: ParsedCertificate,
+        chain: Sequence[ParsedCertificate] = (),
+        *,
+        scheme: SignatureScheme | None = None,
+        key_identifier: bool = False,
+    ) -> None:
+        certificate.check_strength()
+        if key.public_key() != certificate.public_key:
+            raise CertificateError("the private key is not the one of the certificate")
+        self.key = key
+        self.certificate = certificate
+        self.chain = tuple(chain)
+        self.scheme = scheme or default_scheme(key)
+        if not isinstance(key.public_key(), self.scheme.key_type):
+            raise CertificateError(f"this kind of key can't make {self.scheme.name} signatures")
+        identifier = certificate.key_identifier if key_identifier else certificate.issuer_and_serial
+        if identifier is None:
+            raise CertificateError("the certificate has no subjectKeyIdentifier")
+        digest = self.scheme.digest
+        self._version = _V3 if key_identifier else _V1
+        self._digests = tlv(SET, digest.algorithm_identifier)
+        self._certificates = tlv(CONSTRUCTED, *sorted(each.der for each in (certificate, *self.chain)))
+        self._info = self._version + identifier + digest.algorithm_identifier
+
+    def signer_info(self, content: bytes, moment: datetime) -> bytes:
+        """Return the SignerInfo for `content` (RFC 5652 5.3)."""
+        digest = self.scheme.digest.digest(content)
+        attributes = b"".join(
+            sorted(
+                (
+                    _CONTENT_TYPE_IS_DATA,
+                    sequence(SIGNING_TIME, tlv(SET, time(moment))),
+                    sequence(MESSAGE_DIGEST, tlv(SET, octet_string(digest))),
+                )
+            )
+        )
+        # RFC 5652 5.4: the signature is over the SET OF, the wire has [0] IMPLICIT
+        signature = self.scheme.sign(self.key, tlv(SET, attributes))
+        return sequence(
+            self._info,
+            tlv(CONSTRUCTED, attributes),
+            self.scheme.algorithm_identifier,
+            octet_string(signature),
+        )
+
+    def signed_data(self, content: bytes, moment: datetime, *, detached: bool, certificates: bool) -> bytes:
+        """Return the ContentInfo; see `sign`."""
+        return _content_info(
+            self._version,
+            self._digests,
+            sequence(ID_DATA) if detached else sequence(ID_DATA, tlv(CONSTRUCTED, octet_string(content))),
+            self._certificates if certificates else b"",
+            tlv(SET, self.signer_info(content, moment)),
+        )
+
+
+def _content_info(*fields: bytes) -> bytes:
+    return sequence(ID_SIGNED_DATA, tlv(CONSTRUCTED, sequence(*fields)))
+
+
+def sign(
+    content: bytes,
+    signer: Signer,
+    *,
+    signing_time: datetime,
+    detached: bool = False,
+    certificates: bool = True,
+) -> bytes:
+    """Return a DER ContentInfo with the SignedData over `content`.
+
+    `signing_time` goes into the signed attributes, in whole seconds. With `certificates` the signer's
+    certificate and chain travel along. Nothing is checked about the certificate's validity or names.
+    """
+    return signer.signed_data(content, signing_time, detached=detached, certificates=certificates)
+
+
+def certificates_only(certificates: Sequence[ParsedCertificate]) -> bytes:
+    """Return a certs-only ContentInfo (RFC 3851 3.7)."""
+    encoded = sorted(certificate.der for certificate in certificates)
+    return _content_info(_V1, tlv(SET, b""), sequence(ID_DATA), tlv(CONSTRUCTED, *encoded), tlv(SET, b""))
+
+
+# --------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """One signature as it arrived; nothing about it is proven yet."""
+
+    identifier: bytes
+    scheme: SignatureScheme
+    signature: bytes
+    #: The signed attributes as they were signed: a SET OF.
+    signed_attributes: bytes
+    signing_time: datetime | None
+    #: The signed attributes by type: their values, each a whole SET OF.
+    attributes: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSigner:
+    """Who signed: the holder of the certificate's key, over the content that was returned with this."""
+
+    certificate: ParsedCertificate
+    scheme: SignatureScheme
+    signing_time: datetime | None
+    #: SHA-256 of the signed attributes: what a replay is recognised by (ERRATA E21).
+    attributes_digest: bytes
+    attributes: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedData:
+    """A SignedData as it arrived; call `verify` before anything in it is believed."""
+
+    content: bytes | None
+    certificates: tuple[bytes, ...]
+    signer_infos: tuple[SignerInfo, ...]
+    #: The octets of the input that the object took; for what follows it, see `formats`.
+    size: int
+
+    def verify(
+        self,
+        pool: CertificatePool,
+        *,
+        content: bytes | None = None,
+        allow_sha1: bool = False,
+    ) -> tuple[bytes, VerifiedSigner]:
+        """Return the content and its signer, or raise `SignatureError`.
+
+        `content` is what a detached signature is over. All signatures must be good, and the first one is
+        returned; signers are looked up in the object's own certificates, then in `pool`. No more than eight
+        verifications are done. Reasons are `invalid`, `unsigned`, `unknown-signer` and `weak`.
+        """
+        if (self.content is None) == (content is None):
+            raise SignatureError("the content is missing, or there twice", reason="invalid")
+        signed = self.content if content is None else content
+        assert signed is not None
+        if not self.signer_infos:
+            raise SignatureError("there is no signature", reason="unsigned")
+        embedded = [found for der in self.certificates if (found := pool.parse(der)) is not None]
+        budget = _MAX_VERIFICATIONS
+        signers = []
+        for info in self.signer_infos:
+            if info.scheme.digest.weak and not allow_sha1:
+                raise SignatureError("signed with SHA-1", reason="weak")
+            if info.attributes[MESSAGE_DIGEST] != tlv(SET, octet_string(info.scheme.digest.digest(signed))):
+                raise SignatureError("the content is not the one that was signed", reason="invalid")
+            candidates = [known for known in embedded if known.answers_to(info.identifier)]
+            candidates += (known for known in pool.find(info.identifier) if known not in candidates)
+            if not candidates:
+                raise SignatureError("the signer's certificate is not known", reason="unknown-signer")
+            budget -= len(candidates)
+            if budget < 0:
+                raise SignatureError("too many certificates to try", reason="invalid")
+            signers.append(_verify(info, candidates))
+        return signed, signers[0]
+
+
+def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> VerifiedSigner:
+    failure = SignatureError("the signature is not over this content", reason="invalid")
+    for certificate in candidates:
+        try:
+            certificate.check_strength()
+            info.scheme.verify(certificate.public_key, info.signature, info.signed_attributes)
+        except CertificateError as error:
+            failure = SignatureError(str(error), reason="weak")
+        except SignatureError as error:
+            failure = error
+        else:
+            digest = SHA256.digest(info.signed_attributes)
+            return VerifiedSigner(certificate, info.scheme, info.signing_time, digest, info.attributes)
+    raise failure
+
+
+def parse_signed_data(data: bytes) -> SignedData:
+    """Read a ContentInfo with SignedData from the start of `data`; raise `MalformedError`.
+
+    DER is read as it is; BER (RFC 5652 allows it) is rewritten first. What follows the object is not looked
+    at: `size` says where it begins.
+    """
+    try:
+        try:
+            element = Reader(data).element(SEQUENCE)
+            return _read_content_info(element, len(element))
+        except BERError:
+            return _read_content_info(*ber_to_der(data))
+    except ASN1Error as error:
+        raise MalformedError(f"not a SignedData: {error}") from None
+
+
+def _read_content_info(element: bytes, size: int) -> SignedData:
+    outer = Reader(element).enter()
+    if outer.element(OID) != ID_SIGNED_DATA:
+        raise ASN1Error("another content type")
+    fields = outer.explicit(0)
+    outer.finish()
+    fields.integer(maximum=5)
+    fields.element(SET)  # digestAlgorithms: a hint for one-pass readers
+    encapsulated = fields.enter()
+    if encapsulated.element(OID) != ID_DATA:  # RFC 3851 2.4.1
+        raise ASN1Error("signed content that is not id-data")
+    content = encapsulated.enter(CONSTRUCTED).contents(OCTET_STRING) if encapsulated else None
+    encapsulated.finish()
+    certificates: list[bytes] = []
+    if fields.peek() == CONSTRUCTED:
+        certificates = fields.enter(CONSTRUCTED).elements(limit=_MAX_CERTIFICATES)
+    if fields.peek() == CONSTRUCTED + 1:
+        fields.element()  # revocation lists are taken from configured sources
+    infos = fields.enter(SET).each(limit=_MAX_SIGNERS)
+    fields.finish()
+    return SignedData(
+        content,
+        tuple(
+            each for each in certificates if each[0] == SEQUENCE
+        ),  # other CertificateChoices are of no use here
+        tuple(_read_signer_info(info) for info in infos),
+        size,
+    )
+
+
+def _read_signer_info(fields: Reader) -> SignerInfo:
+    fields.integer(maximum=5)
+    identifier = fields.element(SEQUENCE if fields.peek() == SEQUENCE else CONTEXT)
+    digest = read_digest(fields)
+    implicit = fields.element(CONSTRUCTED)  # absent signedAttrs end here
+    attributes = _read_attributes(Reader(implicit).enter(CONSTRUCTED))
+    scheme = read_scheme(fields, digest)
+    signature = fields.contents(OCTET_STRING)
+    if fields.peek() == CONSTRUCTED + 1:
+        fields.element()  # unsigned attributes prove nothing
+    fields.finish()
+    if attributes.get(CONTENT_TYPE) != _DATA or MESSAGE_DIGEST not in attributes:  # RFC 5652 5.3, 11.1, 11.2
+        raise ASN1Error("a signed attribute is missing, or not the content's")
+    signing_time = None
+    if SIGNING_TIME in attributes:
+        moment = Reader(attributes[SIGNING_TIME]).enter(SET)
+        signing_time = read_time(moment)
+        moment.finish()
+    # RFC 5652 5.4: the signature is over the SET OF, the wire has [0] IMPLICIT
+    return SignerInfo(identifier, scheme, signature, b"\x31" + implicit[1:], signing_time, attributes)
+
+
+def _read_attributes(fields: Reader) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for attribute in fields.each(limit=_MAX_ATTRIBUTES):
+        kind = attribute.element(OID)
+        values = attribute.element(SET)
+        attribute.finish()
+        if kind in found:
+            raise ASN1Error("a signed attribute twice")
+        found[kind] = values
+    return found

@@ -1,0 +1,172 @@
+"""One tree of errors.
+
+`LocalError`: our side; nothing was sent. `RemoteError`: a stanza that arrived; it carries the stanza error
+that would answer it. Each class has a stable `code` for programs and `diagnostics()` for people. What crosses
+the network is uniform (`answer`); what the local program and the log get is exact (`code`, the text).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class E2EError(Exception):
+    """Anything that this package raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    advice: ClassVar[str] = ""
+
+    @property
+    def reason(self) -> str:
+        """The stable word for what went wrong; finer than the class where the class has several."""
+        return self.code
+
+    def diagnostics(self) -> str:
+        """Say what happened and what a person can do about it."""
+        return " ".join(part for part in (str(self) or self.code, self.advice) if part)
+
+
+# --------------------------------------------------------------------------- our side
+
+
+class LocalError(E2EError):
+    """Something on our side; nothing was sent."""
+
+    code = "local-error"
+
+
+class ConfigurationError(LocalError):
+    """The options, a file named by them, or their combination can't be used."""
+
+    code = "configuration"
+
+
+class CertificateError(LocalError):
+    """A certificate or key can't do what it is asked to do."""
+
+    code = "certificate"
+
+
+class NoCertificateError(LocalError):
+    """There is no usable certificate of the recipient."""
+
+    code = "no-certificate"
+    advice = "Put the recipient's certificate into the peer_certificates directory, or pin it."
+
+
+class UnprotectableError(LocalError):
+    """A stanza that may never be protected (RFC 3923 2: rooms, broadcast presence, subscriptions)."""
+
+    code = "unprotectable"
+
+
+class NotSupportedError(LocalError):
+    """A stanza that this version does not know how to protect; it was not sent."""
+
+    code = "not-supported"
+
+
+class TooLargeError(LocalError):
+    """The protected stanza would be larger than servers accept."""
+
+    code = "too-large"
+    advice = "Send less in one stanza, or raise max_stanza_size if every server on the way allows it."
+
+
+class InvalidStanzaError(LocalError):
+    """The program's own stanza can't be written as XML."""
+
+    code = "invalid-stanza"
+
+
+class StoreError(LocalError):
+    """What keeps pins, certificates and replay records can't be read or written."""
+
+    code = "store"
+
+
+class UnconfirmedError(LocalError):
+    """The stream ended before the server confirmed the stanza: it may or may not have arrived."""
+
+    code = "unconfirmed"
+
+
+# --------------------------------------------------------------------------- what arrived
+
+
+@dataclass(frozen=True, slots=True)
+class StanzaErrorAnswer:
+    """The stanza error that answers a failure (RFC 6120 8.3, RFC 3923 7)."""
+
+    condition: str
+    application: str | None
+    type: str = "modify"
+
+
+#: RFC 3923 7, case 5.
+DECRYPTION_FAILED = StanzaErrorAnswer("bad-request", "decryption-failed")
+#: RFC 3923 7, case 4.
+UNVERIFIED_SIGNATURE = StanzaErrorAnswer("not-acceptable", "unverified-signature")
+#: RFC 3923 7, case 3.
+BAD_TIMESTAMP = StanzaErrorAnswer("not-acceptable", "bad-timestamp")
+#: Understood and verified, but not to be processed (RFC 3862 4.7 and the like).
+NOT_ACCEPTABLE = StanzaErrorAnswer("not-acceptable", None)
+
+
+class RemoteError(E2EError):
+    """A stanza that arrived and was refused; `answer` is what the sender may be told."""
+
+    code = "refused"
+    default_answer: ClassVar[StanzaErrorAnswer] = NOT_ACCEPTABLE
+
+    def __init__(self, detail: str = "", *, reason: str | None = None) -> None:
+        super().__init__(detail or reason or self.code)
+        self._reason = reason
+        self.answer = self.default_answer
+
+    @property
+    def reason(self) -> str:
+        """The stable word for what went wrong."""
+        return self._reason or self.code
+
+
+class MalformedError(RemoteError):
+    """The object, or what stands in it, is not what its format demands."""
+
+    code = "malformed"
+    default_answer = DECRYPTION_FAILED
+
+
+class UndecryptableError(RemoteError):
+    """The object can't be decrypted."""
+
+    code = "decryption-failed"
+    default_answer = DECRYPTION_FAILED
+
+
+class SignatureError(RemoteError):
+    """There is no signature that proves who sent this.
+
+    `reason` is one of `invalid`, `unknown-signer`, `untrusted`, `name-mismatch`, `weak`, `unsigned`,
+    `other-recipient` (RFC 3923 6.7, ERRATA E39).
+    """
+
+    code = "unverified-signature"
+    default_answer = UNVERIFIED_SIGNATURE
+
+
+class TimestampError(RemoteError):
+    """The timestamp forbids delivery: `reason` is `old`, `future`, `seen` or `missing` (RFC 3923 6.9)."""
+
+    code = "bad-timestamp"
+    default_answer = BAD_TIMESTAMP
+
+    def __init__(self, detail: str = "", *, reason: str, skew: float | None = None) -> None:
+        super().__init__(detail, reason=reason)
+        #: Seconds from the time that it was compared with to the timestamp; negative: it is older.
+        self.skew = skew
+
+
+class RefusedError(RemoteError):
+    """Verified, but not something that may be processed (an unknown required feature, a policy)."""
+
+    code = "refused"

@@ -1,0 +1,21 @@
+"""The names of things on the wire: XML namespaces and media types."""
+
+from typing import Final
+
+#: RFC 3923 12.1.
+E2E: Final = "urn:ietf:params:xml:ns:xmpp-e2e"
+#: The spelling of RFC 3923 9 and of its examples; read in errors, never written.
+E2E_MISSPELT: Final = "urn:ietf:params:xml:xmpp-e2e"
+#: draft-miller-3923bis-02.
+OBJENC: Final = "urn:ietf:params:xml:ns:xmpp-objenc:0"
+
+CLIENT: Final = "jabber:client"
+SERVER: Final = "jabber:server"
+COMPONENT: Final = "jabber:component:accept"
+STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
+XML: Final = "http://www.w3.org/XML/1998/namespace"
+
+DELAY: Final = "urn:xmpp:delay"
+EME: Final = "urn:xmpp:eme:0"
+HINTS: Final = "urn:xmpp:hints"
+SM: Final = "urn:xmpp:sm:3"

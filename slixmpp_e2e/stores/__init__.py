@@ -1,0 +1,1 @@
+"""Floor 3: the homes of what must survive a restart."""
