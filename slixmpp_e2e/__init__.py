@@ -1,3 +1,60 @@
-"""End-to-end security on X.509 certificates for slixmpp (RFC 3923)."""
+"""End-to-end security on X.509 certificates for slixmpp (RFC 3923).
+
+Importing this package makes the plugin `e2e` known to slixmpp:
+
+    xmpp.register_plugin("e2e", {...}, module=slixmpp_e2e)
+"""
+
+from slixmpp.plugins.base import register_plugin
+
+from slixmpp_e2e.errors import (
+    CertificateError,
+    ConfigurationError,
+    E2EError,
+    InvalidStanzaError,
+    LocalError,
+    MalformedError,
+    NoCertificateError,
+    RefusedError,
+    RemoteError,
+    SignatureError,
+    StoreError,
+    TimestampError,
+    TooLargeError,
+    UnconfirmedError,
+    UndecryptableError,
+    UnprotectableError,
+)
+from slixmpp_e2e.plugin.plugin import E2EPlugin
+from slixmpp_e2e.plugin.stanzas import ReceiveFailure, SendFailure
+from slixmpp_e2e.policy import Level
+from slixmpp_e2e.report import SecurityReport, Trust
 
 __version__ = "0.1.0.dev0"
+
+register_plugin(E2EPlugin)
+
+__all__ = [
+    "CertificateError",
+    "ConfigurationError",
+    "E2EError",
+    "E2EPlugin",
+    "InvalidStanzaError",
+    "Level",
+    "LocalError",
+    "MalformedError",
+    "NoCertificateError",
+    "ReceiveFailure",
+    "RefusedError",
+    "RemoteError",
+    "SecurityReport",
+    "SendFailure",
+    "SignatureError",
+    "StoreError",
+    "TimestampError",
+    "TooLargeError",
+    "Trust",
+    "UnconfirmedError",
+    "UndecryptableError",
+    "UnprotectableError",
+]

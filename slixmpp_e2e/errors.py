@@ -6,7 +6,7 @@ the network is uniform (`answer`); what the local program and the log get is exa
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class E2EError(Exception):
@@ -122,6 +122,13 @@ class RemoteError(E2EError):
         super().__init__(detail or reason or self.code)
         self._reason = reason
         self.answer = self.default_answer
+        #: It depends on what an envelope held: nobody may learn more than that it failed.
+        self.concealed = False
+
+    def conceal(self) -> None:
+        """Make the answer the one that every failure inside an envelope has (ERRATA E31)."""
+        self.answer = DECRYPTION_FAILED
+        self.concealed = True
 
     @property
     def reason(self) -> str:
@@ -162,6 +169,8 @@ class TimestampError(RemoteError):
 
     def __init__(self, detail: str = "", *, reason: str, skew: float | None = None) -> None:
         super().__init__(detail, reason=reason)
+        #: The stanza and what was proven about it, where it was authenticated all the same; else None.
+        self.stale: tuple[Any, Any] | None = None
         #: Seconds from the time that it was compared with to the timestamp; negative: it is older.
         self.skew = skew
 

@@ -203,9 +203,10 @@ class Reader:
 
     def integer(self, *, maximum: int = 1 << 64) -> int:
         """Return a non-negative INTEGER."""
-        value = int.from_bytes(self.contents(INTEGER), "big", signed=True)
-        if not 0 <= value <= maximum:
-            raise ASN1Error("a number out of range")
+        contents = self.contents(INTEGER)
+        value = int.from_bytes(contents, "big", signed=True)
+        if not 0 <= value <= maximum or len(contents) != value.bit_length() // 8 + 1:  # X.690 8.3.2
+            raise ASN1Error("a number out of range, or longer than it needs to be")
         return value
 
     def implicit_octets(self, number: int) -> bytes:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from slixmpp_e2e.cms.asn1 import CONTEXT, integer, sequence, tlv
+from slixmpp_e2e.cms.asn1 import CONSTRUCTED, CONTEXT, INTEGER, SEQUENCE, Reader, sequence, tlv
 from slixmpp_e2e.errors import CertificateError
 
 _MINIMUM_RSA: Final = 2048
@@ -40,17 +40,23 @@ class ParsedCertificate:
         """Wrap a certificate; raise `CertificateError` when its key or its structure is beyond the library."""
         try:
             public_key = certificate.public_key()
+            issuer_and_serial = _issuer_and_serial(certificate)
             extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
             key_identifier = tlv(CONTEXT, extension.value.digest)
         except x509.ExtensionNotFound:
             key_identifier = None
-        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        except (
+            ValueError,
+            UnsupportedAlgorithm,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
             raise CertificateError(f"a certificate can't be used: {error}") from None
         return cls(
             certificate=certificate,
             der=certificate.public_bytes(Encoding.DER),
             public_key=public_key,
-            issuer_and_serial=sequence(certificate.issuer.public_bytes(), integer(certificate.serial_number)),
+            issuer_and_serial=issuer_and_serial,
             key_identifier=key_identifier,
             fingerprint=certificate.fingerprint(hashes.SHA256()),
             weakness=_weakness(public_key),
@@ -64,6 +70,16 @@ class ParsedCertificate:
     def answers_to(self, identifier: bytes) -> bool:
         """Tell whether a SignerIdentifier or RecipientIdentifier means this certificate."""
         return identifier == self.issuer_and_serial or identifier == self.key_identifier  # noqa: PLR1714 faster
+
+
+def _issuer_and_serial(certificate: x509.Certificate) -> bytes:
+    """Cut the IssuerAndSerialNumber out of the certificate: the library can't write every name it reads."""
+    fields = Reader(certificate.tbs_certificate_bytes).enter()
+    if fields.peek() == CONSTRUCTED:
+        fields.element()  # the version
+    serial = fields.element(INTEGER)
+    fields.element(SEQUENCE)  # the signature algorithm
+    return sequence(fields.element(SEQUENCE), serial)
 
 
 def _weakness(key: object) -> str | None:
@@ -100,7 +116,7 @@ class CertificatePool:
         found: ParsedCertificate | None
         try:
             found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-        except (ValueError, UnsupportedAlgorithm, CertificateError):
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CertificateError):
             found = None
         self._parsed[der] = found
         if len(self._parsed) > self._capacity:

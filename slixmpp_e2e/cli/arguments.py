@@ -1,0 +1,85 @@
+"""Arguments that several commands share, and the passwords and JIDs they stand for."""
+
+import argparse
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import quote
+
+from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.errors import ConfigurationError
+from slixmpp_e2e.media.addresses import bare
+
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 no public name
+else:
+    Subparsers = object
+
+_LONGEST_PASSWORD_FILE: Final = 4096
+
+
+def jid(text: str) -> str:
+    """Read a JID argument; returns the bare JID as it is compared."""
+    try:
+        return bare(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!a} is not a JID that a certificate can name") from error
+
+
+def days(text: str) -> int:
+    """Read a lifetime in days."""
+    if not text.isdecimal() or not 1 <= int(text[:6]) <= 36500:
+        raise argparse.ArgumentTypeError("a whole number of days, from 1 to 36500")
+    return int(text)
+
+
+def add_output_options(parser: argparse.ArgumentParser, *, default: str = ".") -> None:
+    """Add where to write and whether files that exist may be replaced."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"write into this directory; it is made if it does not exist (default: {default})",
+    )
+    parser.add_argument("--force", action="store_true", help="replace files that exist already")
+
+
+def add_password_options(parser: argparse.ArgumentParser, *, purpose: str) -> None:
+    """Add the two ways to give a password; neither is the command line, which other users can read."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--password-file", type=Path, metavar="FILE", help=f"the first line of FILE is the password {purpose}"
+    )
+    group.add_argument("--ask-password", action="store_true", help=f"ask for the password {purpose}")
+
+
+def read_password(arguments: argparse.Namespace, *, new: bool) -> bytes | None:
+    """Return the password that the options give, or None; a `new` one is asked for twice.
+
+    Raises `ConfigurationError` when it is empty or the two are not the same.
+    """
+    path: Path | None = arguments.password_file
+    if path is not None:
+        lines = read_file(path, limit=_LONGEST_PASSWORD_FILE).splitlines()
+        if not lines or not lines[0]:
+            raise ConfigurationError(f"{path}: the first line is empty; it should be the password.")
+        return lines[0]
+    if not arguments.ask_password:
+        return None
+    password = getpass.getpass("Password: ")
+    if not password:
+        raise ConfigurationError("The password is empty.")
+    if new and getpass.getpass("Once more: ") != password:
+        raise ConfigurationError("The two passwords are not the same.")
+    return password.encode()
+
+
+def file_stem(address: str) -> str:
+    """Return the beginning of the file names for a JID: ASCII, and nothing that a file system dislikes."""
+    return quote(address, safe="@+=,").replace(".", "%2E", int(address.startswith(".")))
+
+
+def shown(address: str) -> str:
+    """Return a JID for people: what is not ASCII is spelled out, since letters of two alphabets can look alike."""
+    return address if address.isascii() else f"{address} ({address!a})"

@@ -1,0 +1,230 @@
+"""`slixmpp-e2e inspect`: the structure of a CMS object, as far as it can be seen without a key (RFC 5652).
+
+A diagnostic reader: it takes BER and algorithms that the plugin refuses, and it verifies nothing.
+"""
+
+import argparse
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from asn1crypto import cms, pem
+
+from slixmpp_e2e.cli.arguments import Subparsers
+from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.cli.show import printable
+from slixmpp_e2e.errors import ConfigurationError
+
+_CONTENT_TYPES: Final = {
+    "data": "Data",
+    "signed_data": "SignedData",
+    "enveloped_data": "EnvelopedData",
+    "digested_data": "DigestedData",
+    "encrypted_data": "EncryptedData",
+    "authenticated_data": "AuthenticatedData",
+    "authenticated_enveloped_data": "AuthEnvelopedData",
+    "compressed_data": "CompressedData",
+}
+# What asn1crypto has no names for.
+_IDENTIFIERS: Final = {
+    "2.16.840.1.101.3.4.1.6": "aes128_gcm",
+    "2.16.840.1.101.3.4.1.26": "aes192_gcm",
+    "2.16.840.1.101.3.4.1.46": "aes256_gcm",
+    "1.2.840.113549.1.9.16.2.12": "signing_certificate",
+    "1.2.840.113549.1.9.16.2.47": "signing_certificate_v2",
+}
+_RECIPIENTS: Final = {
+    "ktri": "KeyTransRecipientInfo",
+    "kari": "KeyAgreeRecipientInfo",
+    "kekri": "KEKRecipientInfo",
+    "pwri": "PasswordRecipientInfo",
+    "ori": "OtherRecipientInfo",
+}
+# asn1crypto parses late and lets out whatever its own code stumbles over.
+_UNPARSABLE: Final = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_LONGEST_LINE: Final = 72
+
+# asn1crypto has no types; what it hands out is looked up by field name.
+_Value = Any
+_Lines = Iterator[str]
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Add `inspect`."""
+    inspect = subparsers.add_parser("inspect", help="show the structure of a CMS object; nothing is verified")
+    inspect.add_argument(
+        "file", type=Path, metavar="FILE", help="a CMS object in DER, BER, PEM or base64; - is standard input"
+    )
+    inspect.set_defaults(run=_inspect)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    path: Path = arguments.file
+    try:
+        text = describe_object(read_file(path))
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not a CMS object: {printable(str(error))}") from error
+    print(text)
+    return 0
+
+
+def describe_object(data: bytes) -> str:
+    """Return the structure of a CMS object in DER, BER, PEM or base64, for people. Raises `ValueError`."""
+    encoded, form = _unwrapped(data)
+    try:
+        # To the last line before anything is shown: late parsing may fail at any of them.
+        return "\n".join([f"{form}, {len(encoded)} octets", *_content_info(encoded)])
+    except _UNPARSABLE as error:
+        detail = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"it can't be parsed ({detail})") from error
+
+
+def _unwrapped(data: bytes) -> tuple[bytes, str]:
+    """Return the octets of the ContentInfo, and in which form they came."""
+    if data.startswith(b"\x30"):
+        return data, "BER" if data[1:2] == b"\x80" else "DER or BER"
+    text = data.strip()
+    if text.startswith(b"-----BEGIN"):
+        label, _, encoded = pem.unarmor(text)
+        if label not in {"CMS", "PKCS7", "PKCS #7 SIGNED DATA"}:
+            raise ValueError(f"a PEM block of the kind {label}")
+        return encoded, "PEM"
+    try:
+        encoded = base64.b64decode(b"".join(text.split()), validate=True)
+    except ValueError as error:
+        raise ValueError("neither DER nor PEM nor base64; of a MIME part, give the body only") from error
+    if not encoded:
+        raise ValueError("there is nothing in it")
+    return encoded, "base64"
+
+
+def _content_info(encoded: bytes) -> _Lines:
+    info = cms.ContentInfo.load(encoded, strict=True)
+    kind = info["content_type"].native
+    yield f"content type: {_content_type(kind)}"
+    if kind == "signed_data":
+        yield from _signed_data(info["content"])
+    elif kind in {"enveloped_data", "authenticated_enveloped_data"}:
+        yield from _enveloped_data(info["content"])
+
+
+def _signed_data(data: _Value) -> _Lines:
+    yield f"version: {data['version'].native}"
+    digests = ", ".join(_algorithm(digest) for digest in data["digest_algorithms"])
+    yield f"digest algorithms: {digests or 'none'}"
+    yield from _encapsulated(data["encap_content_info"])
+    for choice in data["certificates"]:
+        yield from _certificate(choice)
+    revocations = len(data["crls"])
+    if revocations:
+        yield f"revocation lists: {revocations}"
+    signers = data["signer_infos"]
+    for number, signer in enumerate(signers, 1):
+        yield f"signer {number} of {len(signers)}: {_identifier(signer['sid'])}"
+        yield f"  digest algorithm: {_algorithm(signer['digest_algorithm'])}"
+        yield f"  signature algorithm: {_algorithm(signer['signature_algorithm'])}"
+        yield f"  signature: {len(signer['signature'].native)} octets"
+        for title, field in (("signed", "signed_attrs"), ("unsigned", "unsigned_attrs")):
+            yield from (f"  {title} attribute {line}" for line in _attributes(signer[field]))
+    if not signers:
+        yield "signers: none (certificates only)"
+
+
+def _encapsulated(info: _Value) -> _Lines:
+    yield f"encapsulated content type: {_content_type(info['content_type'].native)}"
+    content = info["content"].native
+    if content is None:
+        yield "content: detached"
+    elif isinstance(content, bytes):
+        first = printable(content.partition(b"\n")[0].rstrip(b"\r")[:_LONGEST_LINE].decode("latin-1"))
+        yield f"content: {len(content)} octets, the first line is: {first}"
+
+
+def _certificate(choice: _Value) -> _Lines:
+    if choice.name != "certificate":
+        yield f"certificate: of another kind ({choice.name})"
+        return
+    certificate = choice.chosen
+    digest = hashlib.sha256(certificate.dump()).hexdigest()
+    yield f"certificate: {printable(certificate.subject.human_friendly)}"
+    yield f"  serial number {certificate.serial_number:x}, SHA-256 {digest}"
+
+
+def _enveloped_data(data: _Value) -> _Lines:
+    authenticated = isinstance(data, cms.AuthEnvelopedData)
+    yield f"version: {data['version'].native}"
+    recipients = data["recipient_infos"]
+    for number, recipient in enumerate(recipients, 1):
+        yield f"recipient {number} of {len(recipients)}: {_RECIPIENTS.get(recipient.name, recipient.name)}"
+        yield from _recipient(recipient.name, recipient.chosen)
+    info = data["auth_encrypted_content_info" if authenticated else "encrypted_content_info"]
+    yield f"encrypted content type: {_content_type(info['content_type'].native)}"
+    yield f"content encryption: {_algorithm(info['content_encryption_algorithm'])}"
+    content = info["encrypted_content"].native
+    yield "encrypted content: absent" if content is None else f"encrypted content: {len(content)} octets"
+    if authenticated:
+        yield f"authentication tag: {len(data['mac'].native)} octets"
+        yield from (f"authenticated attribute {line}" for line in _attributes(data["auth_attrs"]))
+
+
+def _recipient(kind: str, recipient: _Value) -> _Lines:
+    if kind == "ktri":
+        yield f"  for {_identifier(recipient['rid'])}"
+    elif kind == "kari":
+        for key in recipient["recipient_encrypted_keys"]:
+            yield f"  for {_identifier(key['rid'])}"
+    if kind in {"ktri", "kari", "kekri", "pwri"}:
+        yield f"  key encryption: {_algorithm(recipient['key_encryption_algorithm'])}"
+
+
+def _attributes(attributes: _Value) -> _Lines:
+    for attribute in attributes:
+        kind = attribute["type"].native
+        name = _IDENTIFIERS.get(kind, kind).replace("_", " ")
+        values = attribute["values"]
+        if kind in {"content_type", "message_digest", "signing_time"}:
+            shown = ", ".join(_attribute_value(value.native) for value in values)
+        else:
+            shown = f"{len(attribute['values'].dump())} octets"
+        yield f"{name}: {shown}"
+
+
+def _attribute_value(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return _content_type(str(value))
+
+
+def _identifier(identifier: _Value) -> str:
+    chosen = identifier.chosen
+    if isinstance(chosen, cms.IssuerAndSerialNumber):
+        issuer = printable(chosen["issuer"].human_friendly)
+        return f"serial number {chosen['serial_number'].native:x} of {issuer}"
+    key = chosen["subject_key_identifier"] if isinstance(chosen, cms.RecipientKeyIdentifier) else chosen
+    return f"subject key identifier {key.native.hex()}"
+
+
+def _algorithm(algorithm: _Value) -> str:
+    identifier = algorithm["algorithm"].native
+    name = _IDENTIFIERS.get(identifier, identifier)
+    if name in {"rsaes_oaep", "rsassa_pss"}:
+        parameters = algorithm["parameters"]
+        hashes = parameters["hash_algorithm"]["algorithm"].native
+        mask = parameters["mask_gen_algorithm"]["parameters"]["algorithm"].native
+        return f"{name} with {hashes}, MGF1 with {mask}"
+    return str(name)
+
+
+def _content_type(name: str) -> str:
+    return _CONTENT_TYPES.get(name, name)

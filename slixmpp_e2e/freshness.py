@@ -1,0 +1,237 @@
+"""Timestamps (RFC 3923 6.9, RFC 3339) and the record that tells a replay.
+
+A moment is an integer: nanoseconds since 1970-01-01T00:00:00Z. Finer fractions are rounded up, so that two
+stamps closer than that count as equal, which is the strict side.
+"""
+
+import heapq
+import re
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
+
+from slixmpp_e2e.errors import TimestampError
+
+SECOND: Final = 1_000_000_000
+MICROSECOND: Final = 1_000
+#: RFC 3923 6.9.
+WINDOW: Final = 300 * SECOND
+#: How far back the comparison with earlier timestamps goes.
+RECENT: Final = 600 * SECOND
+_ADJUSTMENT: Final = 60 * SECOND
+_MAX_FRACTION: Final = 64
+
+_DATE_TIME: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+
+
+def parse_date_time(text: str) -> int:
+    """Return the moment of an RFC 3339 date-time; raise `TimestampError`.
+
+    An offset is allowed and counted in (ERRATA E19); no offset at all is not. Second 60 is the next second.
+    """
+    found = _DATE_TIME.fullmatch(text)
+    if found is None or len(found[7] or "") > _MAX_FRACTION:
+        raise TimestampError("a timestamp that is none", reason="missing")
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    leap = second == 60
+    try:
+        whole = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC)
+    except ValueError:
+        raise TimestampError("a timestamp that does not exist", reason="missing") from None
+    moment = from_datetime(whole) + leap * SECOND
+    fraction = found[7] or ""
+    moment += int(fraction[:9].ljust(9, "0")) + (fraction[9:].strip("0") != "")
+    if found[8]:
+        hours, minutes = int(found[9]), int(found[10])
+        if hours > 23 or minutes > 59:
+            raise TimestampError("an offset that does not exist", reason="missing")
+        offset = (hours * 60 + minutes) * 60 * SECOND
+        moment -= offset if found[8] == "+" else -offset
+    return moment
+
+
+def format_date_time(moment: int) -> str:
+    """Return the date-time of a moment: UTC, microseconds, Z (RFC 3923 6.9, ERRATA E35)."""
+    seconds, rest = divmod(moment, SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // MICROSECOND:06}Z"
+
+
+def from_datetime(moment: datetime) -> int:
+    """Return the moment of an aware datetime."""
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * MICROSECOND
+
+
+def to_datetime(moment: int) -> datetime:
+    """Return a moment as an aware datetime, to the microsecond."""
+    seconds, rest = divmod(moment, SECOND)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // MICROSECOND)
+
+
+# --------------------------------------------------------------------------- sending
+
+
+@dataclass(slots=True)
+class MonotoneClock:
+    """Timestamps for one sender: they never repeat and never go backwards.
+
+    Except when the clock was set back by more than a minute: then they follow it (RFC 3923 6.9), and
+    `on_adjustment` is called with the seconds.
+    """
+
+    now: Callable[[], int]
+    on_adjustment: Callable[[float], None] = field(default=lambda _seconds: None)
+    _last: int = 0
+
+    def next(self) -> int:
+        """Return the next timestamp, in whole microseconds."""
+        moment = self.now() // MICROSECOND * MICROSECOND
+        if moment <= self._last:
+            back = self._last - moment
+            if back > _ADJUSTMENT:
+                self.on_adjustment(back / SECOND)
+            else:
+                moment = self._last + MICROSECOND
+        self._last = moment
+        return moment
+
+
+# --------------------------------------------------------------------------- receiving
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a replay record says of a stanza that it has just taken in."""
+
+    #: Seen before, or too old for the record to know.
+    seen: bool
+    #: The highest timestamp that this signer's stanzas of the last ten minutes had before, or None.
+    highest: int | None
+
+
+class ReplayRecord(Protocol):
+    """What has been received from whom; bounded, and never forgetful in the attacker's favour.
+
+    When an entry is dropped, the floor of its signer rises to the entry's timestamp; when a signer is
+    dropped, everybody's does. Nothing at or below the floor counts as new.
+    """
+
+    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+        """Take a stanza in, in one step that can't be divided; raise `StoreError` if it can't be kept.
+
+        `signer` is an authenticated bare JID, `digest` that of the signed attributes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """A timestamp that allows delivery."""
+
+    state: Literal["ok", "decreasing"]
+    #: Seconds from the time that it was compared with to the timestamp.
+    skew: float
+    #: It was compared with the time at which our own server stored it.
+    delayed: bool
+
+
+def check_window(
+    timestamp: int, now: int, *, delayed_since: int | None = None, window: int = WINDOW
+) -> float:
+    """Raise `TimestampError` unless the timestamp is within the window; return the skew in seconds.
+
+    `delayed_since` is what our own server says of the time of arrival. It only ever relaxes "too old".
+    """
+    skew = (timestamp - now) / SECOND
+    if timestamp - now > window:
+        raise TimestampError(f"dated {skew:.0f} seconds ahead", reason="future", skew=skew)
+    if now - timestamp > window:
+        if delayed_since is None:
+            raise TimestampError(f"{-skew:.0f} seconds old", reason="old", skew=skew)
+        skew = (timestamp - delayed_since) / SECOND
+        if abs(timestamp - delayed_since) > window:
+            raise TimestampError(f"{skew:.0f} seconds from when it was stored", reason="old", skew=skew)
+    return skew
+
+
+def admit(
+    record: ReplayRecord,
+    *,
+    signer: str,
+    digest: bytes,
+    timestamp: int,
+    now: int,
+    delayed_since: int | None = None,
+    window: int = WINDOW,
+) -> Freshness:
+    """Judge an authenticated stanza's timestamp and take it into the record; raise `TimestampError`.
+
+    What fails the window is not recorded (ERRATA E33).
+    """
+    skew = check_window(timestamp, now, delayed_since=delayed_since, window=window)
+    admission = record.admit(signer, digest, timestamp, now)
+    if admission.seen:
+        raise TimestampError("seen before", reason="seen", skew=skew)
+    delayed = delayed_since is not None and now - timestamp > window
+    decreasing = not delayed and admission.highest is not None and timestamp <= admission.highest
+    return Freshness("decreasing" if decreasing else "ok", skew, delayed)
+
+
+class MemoryReplayRecord:
+    """A replay record that lives as long as the process; its floor is the moment it was made (`started`)."""
+
+    def __init__(self, *, started: int, entries_per_signer: int = 1000, signers: int = 1000) -> None:
+        self._floor = started
+        self._entries_per_signer = entries_per_signer
+        self._max_signers = signers
+        self._signers: dict[str, _SignerRecord] = {}
+
+    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+        """See `ReplayRecord`."""
+        record = self._signers.get(signer)
+        if record is None:
+            if len(self._signers) == self._max_signers:
+                self._drop_one()
+            record = self._signers[signer] = _SignerRecord(newest=self._floor)
+        highest = record.highest(since=received - RECENT)
+        if digest in record.digests or timestamp <= max(record.floor, self._floor):
+            return Admission(seen=True, highest=highest)
+        record.add(digest, timestamp, received)
+        if len(record.digests) > self._entries_per_signer:
+            record.drop_oldest()
+        return Admission(seen=False, highest=highest)
+
+    def _drop_one(self) -> None:
+        name = min(self._signers, key=lambda each: self._signers[each].newest)
+        self._floor = max(self._floor, self._signers.pop(name).newest)
+
+
+@dataclass(slots=True)
+class _SignerRecord:
+    newest: int
+    floor: int = 0
+    digests: set[bytes] = field(default_factory=set)
+    _by_timestamp: list[tuple[int, bytes]] = field(default_factory=list)  # a heap
+    #: (received, timestamp) with falling timestamps: the first one is the highest.
+    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def highest(self, *, since: int) -> int | None:
+        while self._recent and self._recent[0][0] < since:
+            self._recent.popleft()
+        return self._recent[0][1] if self._recent else None
+
+    def add(self, digest: bytes, timestamp: int, received: int) -> None:
+        self.newest = max(self.newest, timestamp)
+        self.digests.add(digest)
+        heapq.heappush(self._by_timestamp, (timestamp, digest))
+        while self._recent and self._recent[-1][1] <= timestamp:
+            self._recent.pop()
+        self._recent.append((received, timestamp))
+
+    def drop_oldest(self) -> None:
+        timestamp, digest = heapq.heappop(self._by_timestamp)
+        self.digests.discard(digest)
+        self.floor = max(self.floor, timestamp)

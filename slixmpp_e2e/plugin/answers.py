@@ -1,0 +1,72 @@
+"""Which failures are answered, and to whom (ARCHITECTURE invariant 14, RFC 3923 7, ERRATA E05, E37)."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from slixmpp import Iq
+
+from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
+from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, type_of
+from slixmpp_e2e.plugin.tables import Table
+from slixmpp_e2e.protection import Protection
+
+_NEVER: Final = frozenset({"error", "result", "groupchat", "headline"})
+#: Answers to messages and presence of one bare JID in a minute.
+_PER_MINUTE: Final = 10
+_SENDERS: Final = 10_000
+
+
+@dataclass(slots=True)
+class Answers:
+    """Sends stanza errors."""
+
+    xmpp: Any
+    protection: Protection
+    stats: Counter[str]
+    #: Answer messages and presence at all; an iq is always answered (RFC 6120 8.2.3).
+    enabled: bool = True
+    now: Callable[[], float] = time.monotonic
+    _recent: Table[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._recent = Table(60, _SENDERS, self.now)
+
+    def answer(self, stanza: Stanza, error: E2EError, *, silent: bool = False) -> None:
+        """Answer a refused stanza, if it may be answered.
+
+        `silent`: unsigned content is accepted from this sender, so that an answer to what was encrypted would
+        tell him whether it decrypted (ERRATA E29).
+        """
+        if type_of(stanza) in _NEVER or not stanza["from"].bare:
+            return
+        if not isinstance(error, RemoteError):
+            error = RefusedError("it could not be judged")  # our store failed: the peer learns nothing of it
+        if not isinstance(stanza, Iq) and not self._may_be_told(stanza, error, silent=silent):
+            return
+        self.stats["answered"] += 1
+        self.xmpp.send(error_stanza(self.xmpp, stanza, error))
+
+    def _may_be_told(self, stanza: Stanza, error: RemoteError, *, silent: bool) -> bool:
+        if not self.enabled or (silent and error.concealed):
+            return False
+        sender = stanza["from"]
+        if not (self._sees_our_presence(stanza) or self.protection.trusts_somebody_as(sender)):
+            return False
+        sent = self._recent.get(sender.bare) or 0
+        if sent >= _PER_MINUTE:
+            return False
+        if sent == 0:
+            self._recent.put(sender.bare, 1)
+        else:
+            self._recent.update(sender.bare, sent + 1)
+        return True
+
+    def _sees_our_presence(self, stanza: Stanza) -> bool:
+        roster = self.xmpp.roster
+        own = stanza["to"].bare or self.xmpp.boundjid.bare
+        peer = stanza["from"].bare
+        # asking a roster for an unknown JID would add it
+        return own in roster and peer in roster[own] and roster[own][peer]["subscription"] in {"from", "both"}

@@ -1,0 +1,232 @@
+"""From the options of `register_plugin` to the objects that do the work: the only place that reads files.
+
+Every complaint names the option, the file and what to do about it.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+
+from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
+from slixmpp_e2e.certificates.names import certificate_jids
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.store import MemoryStore, Store
+from slixmpp_e2e.certificates.trust import Authority
+from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
+from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.recipients import TRANSPORTS
+from slixmpp_e2e.errors import CertificateError, ConfigurationError
+from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.protection import Options, Protection, index_by_name
+from slixmpp_e2e.stores.sqlite import SQLiteStore
+
+#: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
+DEFAULTS: Final[dict[str, Any]] = {
+    "certificate": None,
+    "private_key": None,
+    "pkcs12": None,
+    "password": None,
+    "trust": "pkix",
+    "trust_anchors": None,
+    "intermediates": None,
+    "pins": None,
+    "peer_certificates": None,
+    "store": None,
+    "policy": {"*": "opportunistic"},
+    "signature": None,
+    "cipher": "aes128-cbc",
+    "key_transport": "rsa-pkcs1",
+    "allow_sha1": False,
+    "encrypt_to_self": False,
+    "window": 300,
+    "deliver_stale": False,
+    "send_errors": True,
+    "hints": True,
+    "fallback_body": None,
+    "max_stanza_size": 200_000,
+    "clock": time.time_ns,
+}
+
+_CERTIFICATE_FILES: Final = frozenset({".pem", ".crt", ".cer", ".der"})
+
+
+def check_options(config: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for an option that does not exist: a misspelt one would be silently unsafe."""
+    unknown = sorted(config.keys() - DEFAULTS.keys())
+    if unknown:
+        raise ConfigurationError(
+            f"unknown option {', '.join(unknown)}; there are {', '.join(sorted(DEFAULTS))}"
+        )
+
+
+def build_protection(config: Mapping[str, Any]) -> Protection:
+    """Return the protection that the options describe; raise `ConfigurationError` or `StoreError`."""
+    check_options(config)
+    identity = load_identity(config)
+    clock: Callable[[], int] = config["clock"]
+    peers = [
+        each
+        for path in _files(config["peer_certificates"], "peer_certificates")
+        for each in _certificates(path)
+    ]
+    pins, pinned = _pins(config["pins"])
+    store = _store(config, clock)
+    try:
+        authority = Authority(store, paths=_paths(config, pins), pins=pins)
+        return Protection(
+            identity,
+            authority,
+            store,
+            clock,
+            options=_options(config),
+            peers=index_by_name([ParsedCertificate.from_x509(each) for each in (*peers, *pinned)]),
+        )
+    except CertificateError as error:
+        store.close()
+        raise ConfigurationError(str(error)) from error
+    except BaseException:
+        store.close()
+        raise
+
+
+# --------------------------------------------------------------------------- parts
+
+
+def load_identity(config: Mapping[str, Any]) -> Identity:
+    """Return our identity: from `certificate` and `private_key`, or from `pkcs12`."""
+    password = config["password"].encode() if isinstance(config["password"], str) else config["password"]
+    try:
+        if config["pkcs12"] is not None:
+            return load_pkcs12(
+                _read(config["pkcs12"], "pkcs12"), password=password, scheme=config["signature"]
+            )
+        if config["certificate"] is None or config["private_key"] is None:
+            raise ConfigurationError(
+                "our own certificate is missing: set certificate and private_key, or pkcs12 "
+                "(`slixmpp-e2e keygen JID` makes a pair)"
+            )
+        return load_pem(
+            _read(config["certificate"], "certificate"),
+            _read(config["private_key"], "private_key"),
+            password=password,
+            scheme=config["signature"],
+        )
+    except CertificateError as error:
+        source = config["pkcs12"] or f"{config['certificate']} and {config['private_key']}"
+        raise ConfigurationError(f"{source}: {error}") from error
+
+
+def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> PathValidator | None:
+    match config["trust"]:
+        case "pinned":
+            if config["trust_anchors"] is not None:
+                raise ConfigurationError('trust="pinned" and trust_anchors exclude each other')
+            return None
+        case "pkix":
+            pass
+        case other:
+            raise ConfigurationError(f'trust is "pkix" or "pinned", not {other!r}')
+    anchors = [
+        each for path in _files(config["trust_anchors"], "trust_anchors") for each in _certificates(path)
+    ]
+    if not anchors:
+        if pins:
+            return None
+        raise ConfigurationError(
+            "nobody could be trusted: set trust_anchors to the CA's certificate, or pins to those of the peers"
+        )
+    between = [
+        each for path in _files(config["intermediates"], "intermediates") for each in _certificates(path)
+    ]
+    return PathValidator(anchors, between)
+
+
+def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certificate]]:
+    """Read pins: a mapping of JIDs to files, or files whose certificates say themselves whom they are for."""
+    found: dict[str, frozenset[bytes]] = {}
+    certificates: list[x509.Certificate] = []
+    if isinstance(option, Mapping):
+        pairs = [(bare(jid), each) for jid, path in option.items() for each in _certificates(Path(path))]
+    else:
+        pairs = [
+            (jid, each)
+            for path in _files(option, "pins")
+            for each in _certificates(path)
+            for jid in certificate_jids(each)
+        ]
+    for jid, certificate in pairs:
+        fingerprint = ParsedCertificate.from_x509(certificate).fingerprint
+        found[jid] = found.get(jid, frozenset()) | {fingerprint}
+        certificates.append(certificate)
+    return found, certificates
+
+
+def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
+    option = config["store"]
+    if option == "memory":
+        return MemoryStore(started=clock())
+    if option is None:
+        beside = Path(os.fspath(config["private_key"] or config["pkcs12"]))
+        return SQLiteStore(beside.with_suffix(".e2e.db"))
+    if isinstance(option, str):
+        scheme, separator, path = option.partition(":///")
+        if scheme == "sqlite" and separator:
+            return SQLiteStore(Path(path))
+        raise ConfigurationError(f'store is "memory", "sqlite:///PATH" or a store object, not {option!r}')
+    store: Store = option
+    return store
+
+
+def _options(config: Mapping[str, Any]) -> Options:
+    try:
+        cipher, transport = CIPHERS_BY_NAME[config["cipher"]], TRANSPORTS[config["key_transport"]]
+    except KeyError as error:
+        raise ConfigurationError(
+            f"{error} is unknown; ciphers: {', '.join(CIPHERS_BY_NAME)}; key transports: {', '.join(TRANSPORTS)}"
+        ) from None
+    return Options(
+        cipher=cipher,
+        transport=transport,
+        allow_sha1=bool(config["allow_sha1"]),
+        encrypt_to_self=bool(config["encrypt_to_self"]),
+        window=int(config["window"]) * SECOND,
+    )
+
+
+# --------------------------------------------------------------------------- files
+
+
+def _read(path: str | os.PathLike[str], option: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{option}: {error.strerror}: {path}") from error
+
+
+def _files(option: Any, name: str) -> list[Path]:
+    """Return the files that an option names: a file, a directory, or several of them."""
+    if option is None:
+        return []
+    if isinstance(option, (list, tuple)):
+        return [path for each in option for path in _files(each, name)]
+    path = Path(option)
+    if not path.exists():
+        raise ConfigurationError(f"{name}: there is no {path}")
+    if not path.is_dir():
+        return [path]
+    return sorted(each for each in path.iterdir() if each.suffix.lower() in _CERTIFICATE_FILES)
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    data = _read(path, "certificates")
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not a certificate in PEM or DER: {error}") from error

@@ -1,0 +1,150 @@
+"""Which outer id stands for which inner id: what makes `await iq.send()` work through the protection.
+
+An inner id I travels under an outer id O. The response's outer id is O, its inner id I. All tables are
+bounded in time and size.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from slixmpp import JID, Iq
+
+from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, type_of
+from slixmpp_e2e.plugin.tables import Table
+from slixmpp_e2e.policy import Level
+
+_SIZE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of ours that went out protected."""
+
+    inner_id: str
+    peer: JID
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    outer_id: str
+    level: Level
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """What is under way."""
+
+    xmpp: Any
+    now: Callable[[], float] = time.monotonic
+    #: Requests that we sent, by outer id.
+    _requests: Table[str, Request] = field(init=False)
+    #: The inner ids of those requests: they must not be answered in clear.
+    _guarded: Table[str, JID] = field(init=False)
+    #: Requests that we received and owe an answer, by sender and inner id.
+    _owed: Table[tuple[str, str], _Owed] = field(init=False)
+    #: What we sent and received otherwise: outer id to inner id, and back.
+    _sent: Table[str, str] = field(init=False)
+    _received: Table[tuple[str, str], str] = field(init=False)
+    #: Full JIDs that have sent us something protected.
+    _fluent: Table[str, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._requests = Table(180, _SIZE, self.now)
+        self._guarded = Table(180, _SIZE, self.now)
+        self._owed = Table(180, _SIZE, self.now)
+        self._sent = Table(3600, _SIZE, self.now)
+        self._received = Table(600, _SIZE, self.now)
+        self._fluent = Table(3600, _SIZE, self.now)
+
+    def __len__(self) -> int:
+        tables: tuple[Any, ...] = (
+            self._requests,
+            self._guarded,
+            self._owed,
+            self._sent,
+            self._received,
+            self._fluent,
+        )
+        return sum(len(table) for table in tables)
+
+    # ------------------------------------------------------------------ leaving
+
+    def new_outer_id(self, stanza: Stanza, new_id: Callable[[], str]) -> str:
+        """Return the outer id for a stanza: that of the request it answers, or a new one."""
+        if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
+            owed = self._owed.pop((stanza["to"].full, stanza["id"]))
+            if owed is not None:
+                return owed.outer_id
+        return new_id()
+
+    def level_of_response(self, iq: Stanza) -> Level:
+        """Return how an iq result or error must leave: as its request came."""
+        owed = self._owed.get((iq["to"].full, iq["id"]))
+        return owed.level if owed else Level.OFF
+
+    def sent(self, outer: Stanza, inner: Stanza) -> None:
+        """Remember that `inner` leaves as `outer`."""
+        if isinstance(inner, Iq):
+            if type_of(inner) in {"get", "set"}:
+                self._requests.put(outer["id"], Request(inner["id"], inner["to"]))
+                self._guarded.put(inner["id"], inner["to"])
+        elif inner["id"]:
+            self._sent.put(outer["id"], inner["id"])
+
+    def understands(self, jid: JID) -> bool:
+        """Tell whether a full JID has sent us something protected."""
+        return self._fluent.get(jid.full) is not None
+
+    def outer_id(self, peer: JID, inner_id: str) -> str | None:
+        """Return the outer id of a message or presence that we received from a peer, or None."""
+        return self._received.get((peer.full, inner_id))
+
+    def take_owed(self, iq: Iq) -> str | None:
+        """Return the outer id of the request that an iq answers, and forget it."""
+        owed = self._owed.pop((iq["to"].full, iq["id"]))
+        return owed.outer_id if owed else None
+
+    # ------------------------------------------------------------------ arriving
+
+    def received(self, outer: Stanza, inner: Stanza, *, encrypted: bool) -> None:
+        """Remember that `inner` came as `outer`."""
+        sender = outer["from"].full
+        self._fluent.put(sender, True)
+        if isinstance(inner, Iq):
+            if type_of(inner) in {"get", "set"}:
+                level = Level.REQUIRED if encrypted else Level.SIGN
+                self._owed.put((sender, inner["id"]), _Owed(outer["id"], level))
+        elif inner["id"]:
+            self._received.put((sender, inner["id"]), outer["id"])
+
+    def request(self, outer_id: str) -> Request | None:
+        """Return the protected request that an outer id belongs to, or None."""
+        return self._requests.get(outer_id)
+
+    def is_guarded(self, inner_id: str) -> bool:
+        """Tell whether an id is that of a protected request, so that no clear stanza may bear it."""
+        return self._guarded.get(inner_id) is not None
+
+    def answered(self, outer_id: str) -> None:
+        """Forget a request: its answer has come."""
+        request = self._requests.pop(outer_id)
+        if request is not None:
+            self._guarded.pop(request.inner_id)
+
+    def inner_id(self, outer_id: str) -> str | None:
+        """Return the id that the program gave to a message or presence, or None."""
+        return self._sent.get(outer_id)
+
+    def local_error(self, request: Iq | Request, condition: str, text: str) -> Iq:
+        """Return an error that ends an awaited request of ours; it never was on the wire."""
+        if isinstance(request, Iq):
+            inner_id, peer = request["id"], request["to"]
+        else:
+            inner_id, peer = request.inner_id, request.peer
+        answer: Iq = new_iq(self.xmpp, "error", inner_id)
+        answer["from"], answer["to"] = peer, self.xmpp.boundjid
+        answer["error"]["condition"], answer["error"]["type"] = condition, "cancel"
+        answer["error"]["text"] = text
+        return answer

@@ -1,0 +1,237 @@
+"""What arrives: opening, judging, delivering or refusing, and answering (ARCHITECTURE invariants 8 to 15).
+
+One plain filter, the last of all `in` filters, so that stream management has counted before. It never
+raises: an exception here would end the stream.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from slixmpp import JID, Iq, Message, Presence
+from slixmpp.jid import InvalidJID
+
+from slixmpp_e2e.errors import E2EError, MalformedError, RefusedError, SignatureError, TimestampError
+from slixmpp_e2e.freshness import parse_date_time
+from slixmpp_e2e.media.addresses import bare, read_jid
+from slixmpp_e2e.namespaces import DELAY, E2E, E2E_MISSPELT
+from slixmpp_e2e.plugin.answers import Answers
+from slixmpp_e2e.plugin.exchanges import Exchanges, Request
+from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.stanzas import (
+    E2E_TAG,
+    Delivery,
+    ReceiveFailure,
+    Stanza,
+    kind_of,
+    protected_stanza,
+    type_of,
+)
+from slixmpp_e2e.policy import Policy
+from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.stanza import Outer
+
+log = logging.getLogger(__name__)
+
+_OPENED: Final = {
+    "message": frozenset({"normal", "chat", "headline"}),
+    "presence": frozenset({"available", "unavailable"}),
+    "iq": frozenset({"get", "set", "result", "error"}),
+}
+#: The words of RFC 3923 7 and its appendix A that say that a peer could not verify us (ERRATA E03).
+_UNVERIFIED: Final = tuple(
+    f"{{{namespace}}}{name}"
+    for namespace in (E2E, E2E_MISSPELT)
+    for name in ("unverified-signature", "signature-unverified", "decryption-failed")
+)
+
+
+@dataclass(slots=True)
+class Inbound:
+    """The filter of what arrives."""
+
+    xmpp: Any
+    protection: Protection
+    policy: Policy
+    exchanges: Exchanges
+    answers: Answers
+    resumption: Resumption
+    stats: Counter[str]
+    #: Deliver what is old, from the future or seen before, marked so.
+    deliver_stale: bool = False
+    _own: frozenset[str] = field(default_factory=frozenset)
+
+    def unseal(self, stanza: Any) -> Any:
+        """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
+        try:
+            if isinstance(stanza, Delivery):
+                return stanza.stanza
+            if not isinstance(stanza, (Message, Presence, Iq)):
+                self.resumption.observe(stanza)
+                return stanza
+            return self._judge(stanza)
+        except Exception:
+            log.exception("a stanza from %s could not be judged and was dropped", stanza["from"])
+            self.stats["internal_errors"] += 1
+            return None
+
+    def _judge(self, stanza: Stanza) -> Stanza | None:
+        if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
+            return self._response(stanza)
+        if type_of(stanza) == "error":
+            return self._bounce(stanza)
+        payloads = stanza.xml.findall(E2E_TAG)
+        if not payloads or type_of(stanza) not in _OPENED[kind_of(stanza)]:
+            return self._unprotected(stanza)
+        try:
+            return self.open(stanza)
+        except E2EError as error:
+            return self.refuse(stanza, error)
+
+    # ------------------------------------------------------------------ protected
+
+    def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
+        """Return the stanza inside a protected one; raise an `E2EError`."""
+        payload = _payload(stanza)
+        outer = self._outer(stanza)
+        allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
+        result = self.protection.unprotect(
+            payload, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
+        )
+        inner = protected_stanza(self.xmpp, result.stanza, result.report)
+        if isinstance(stanza, Iq) and not inner["id"]:
+            raise MalformedError("an iq without id")
+        if not response:
+            self.exchanges.received(stanza, inner, encrypted=result.report.encrypted)
+        self.stats["opened"] += 1
+        if result.learned:
+            self.xmpp.event("e2e_certificate_learned", result.report)
+        return inner
+
+    def _outer(self, stanza: Stanza) -> Outer:
+        own = self.xmpp.boundjid
+        sender = self._sender(stanza)
+        recipient = stanza["to"] if stanza["to"].bare else JID(own.bare)
+        if bare(recipient) not in self.protection.identity.jids:
+            raise SignatureError("it is addressed to somebody else", reason="other-recipient")
+        kind = kind_of(stanza)
+        return Outer(kind, type_of(stanza), stanza["id"], sender, recipient)
+
+    def _sender(self, stanza: Stanza) -> JID:
+        """Return who a stanza is from. A domain that only looks the same after preparation is another one."""
+        sender: JID = stanza["from"]
+        if not sender.bare:
+            return JID(self.xmpp.boundjid.bare)
+        try:
+            read_jid(stanza.xml.get("from") or "")
+        except (InvalidJID, ValueError):
+            raise SignatureError(
+                "the sender's address is not written as it is compared", reason="name-mismatch"
+            ) from None
+        return sender
+
+    def _delayed_since(self, stanza: Stanza) -> int | None:
+        """Return when our own server stored a message (XEP-0203); what others say of it does not count."""
+        own = self.xmpp.boundjid
+        if not isinstance(stanza, Message):
+            return None
+        ours = {own.domain, own.bare, own.full}
+        stamps = [each for each in stanza.xml.findall(f"{{{DELAY}}}delay") if each.get("from") in ours]
+        try:
+            return parse_date_time(stamps[-1].get("stamp") or "") if stamps else None
+        except TimestampError:
+            return None
+
+    def refuse(self, stanza: Stanza, error: E2EError) -> Stanza | None:
+        """Tell the program, answer where that is due, and deliver nothing (but see `deliver_stale`)."""
+        stale = None
+        if isinstance(error, TimestampError) and error.stale is not None:
+            element, report = error.stale
+            stale = protected_stanza(self.xmpp, element, report)
+            if self.deliver_stale:
+                return stale
+        self.stats[f"refused_{error.reason}"] += 1
+        log.info("refused a stanza from %s: %s", stanza["from"], error.diagnostics())
+        skew = error.skew if isinstance(error, TimestampError) else None
+        self.xmpp.event("e2e_error", ReceiveFailure(stanza, error, stale, skew))
+        if error.reason == "certificate-changed":
+            self.xmpp.event("e2e_certificate_changed", ReceiveFailure(stanza, error))
+        takes_unsigned = (
+            self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
+        )
+        self.answers.answer(stanza, error, silent=takes_unsigned)
+        return None
+
+    # ------------------------------------------------------------------ unprotected
+
+    def _unprotected(self, stanza: Stanza) -> Stanza | None:
+        sender: JID = stanza["from"]
+        if not sender.bare or isinstance(stanza, Presence):
+            return stanza  # from our own account; presence is reported as what it is (ARCHITECTURE, policies)
+        kind = kind_of(stanza)
+        if not self.policy.must_be_protected(sender, kind) or type_of(stanza) == "groupchat":
+            return stanza
+        return self.refuse(
+            stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
+        )
+
+    def _bounce(self, stanza: Stanza) -> Stanza:
+        """Return an error for a message or presence of ours, with the id that the program knows."""
+        inner_id = self.exchanges.inner_id(stanza["id"])
+        if inner_id is not None:
+            stanza["id"] = inner_id
+        self._after_error(stanza)
+        return stanza
+
+    def _after_error(self, stanza: Stanza) -> None:
+        for payload in stanza.xml.findall(E2E_TAG):  # an echo is never opened (ERRATA E04)
+            stanza.xml.remove(payload)
+        error = stanza.xml.find(f"{{{stanza.namespace}}}error")
+        if error is not None and any(error.find(tag) is not None for tag in _UNVERIFIED):
+            self.protection.forget_inclusion(stanza["from"])
+
+    # ------------------------------------------------------------------ responses
+
+    def _response(self, iq: Iq) -> Stanza | None:
+        """Return the response that an awaiting `iq.send()` gets; `facts`: invariant 5."""
+        request = self.exchanges.request(iq["id"])
+        if request is None:
+            if iq.xml.find(E2E_TAG) is not None or self.exchanges.is_guarded(iq["id"]):
+                self.stats["refused_response"] += 1
+                return None
+            return iq
+        if not self._may_answer(iq, request):
+            return None
+        if iq.xml.find(E2E_TAG) is not None and iq["from"] == request.peer:
+            try:
+                inner = self.open(iq, response=True)
+                if inner["id"] == request.inner_id:
+                    self.exchanges.answered(iq["id"])
+                    return inner
+                raise MalformedError("the response is to another request")
+            except E2EError as error:
+                if type_of(iq) == "result":
+                    self.exchanges.answered(iq["id"])
+                    self.refuse(iq, error)
+                    return self.exchanges.local_error(request, "not-acceptable", error.diagnostics())
+        self.exchanges.answered(iq["id"])
+        if type_of(iq) == "error":  # not authenticated: all that it can do is end the waiting
+            self._after_error(iq)
+            iq["id"] = request.inner_id
+            return iq
+        clear = RefusedError("a protected request was answered in clear", reason="unprotected")
+        self.refuse(iq, clear)
+        return self.exchanges.local_error(request, "not-acceptable", clear.diagnostics())
+
+    def _may_answer(self, iq: Iq, request: Request) -> bool:
+        own = self.xmpp.boundjid
+        peer = request.peer
+        return iq["from"].full in {peer.full, peer.bare, peer.domain, own.bare, own.domain, ""}
+
+
+def _payload(stanza: Stanza) -> str:
+    payloads = stanza.xml.findall(E2E_TAG)
+    if len(payloads) != 1 or len(payloads[0]):
+        raise MalformedError("there is not exactly one e2e element with nothing but text in it")
+    return payloads[0].text or ""

@@ -1,0 +1,274 @@
+"""What leaves: policy, protection, and the outer stanza (ARCHITECTURE invariants 1 to 7).
+
+Two plain filters. `hold` stands first of all: what is sent while there is no stream goes back into
+slixmpp's queue, instead of being lost there. `seal` stands first among the `out_sync` filters: behind every
+`out` filter, before stream management stores the stanza. It returns a new stanza and leaves the program's
+own untouched; it never raises, and what it can't protect does not leave.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+from xml.etree.ElementTree import Element, SubElement
+
+from slixmpp import JID, Iq, Message, Presence
+
+from slixmpp_e2e.errors import E2EError, LocalError, NoCertificateError, TooLargeError, UnprotectableError
+from slixmpp_e2e.namespaces import E2E, EME, HINTS
+from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.stanzas import (
+    E2E_TAG,
+    Delivery,
+    SendFailure,
+    Stanza,
+    client_element,
+    kind_of,
+    level_of,
+    new_iq,
+    new_stanza,
+    type_of,
+)
+from slixmpp_e2e.policy import Level, Policy
+from slixmpp_e2e.protection import Protection
+
+log = logging.getLogger(__name__)
+
+_SUBSCRIPTIONS: Final = frozenset(
+    {"subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"}
+)
+_CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
+_MUC_JOIN: Final = "{http://jabber.org/protocol/muc}x"
+_DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundOptions:
+    """How outer stanzas look."""
+
+    #: The largest outer stanza, in octets; servers accept 256 KiB and end the stream over more.
+    max_stanza_size: int = 200_000
+    #: XEP-0380 and XEP-0334 hints on messages, which archives and carbons need.
+    hints: bool = True
+    #: The same text for every message, for clients that can't read it.
+    fallback_body: str | None = None
+
+
+@dataclass(slots=True)
+class Outbound:
+    """The filters of what leaves."""
+
+    xmpp: Any
+    protection: Protection
+    policy: Policy
+    exchanges: Exchanges
+    stats: Counter[str]
+    options: OutboundOptions = field(default_factory=OutboundOptions)
+    resumption: Resumption = field(init=False)
+    _rooms: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.resumption = Resumption(self.xmpp, self.protection.now, self.payload)
+
+    # ------------------------------------------------------------------ filters
+
+    def hold(self, stanza: Any) -> Any:
+        """Put a stanza back that slixmpp would lose: there is no stream, and nothing has stored it."""
+        if isinstance(stanza, (Message, Presence, Iq)) and self._would_be_queued(stanza):
+            self.xmpp.send(stanza)
+            return None
+        return stanza
+
+    def _would_be_queued(self, stanza: Stanza) -> bool:
+        # exactly when XMLStream.send() queues: otherwise this would go round in circles
+        if getattr(self.xmpp, "_always_send_everything", False) or getattr(
+            self.xmpp, "_session_started", True
+        ):
+            return False
+        passes = ("bind", "session", "register")
+        return not (isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in passes))
+
+    def seal(self, stanza: Any) -> Any:
+        """Return what may leave instead of a stanza: itself, its protected form, or None."""
+        if not isinstance(stanza, (Message, Presence, Iq)) or stanza.xml.find(E2E_TAG) is not None:
+            return stanza
+        try:
+            if type_of(stanza) == "error" and not isinstance(stanza, Iq):
+                return self._bare_error(stanza)
+            level = self.level(stanza)
+            if level is Level.OFF:
+                return stanza
+            return self.protected(stanza, level)
+        except Exception as error:  # noqa: BLE001 whatever happens, nothing leaves and the stream lives on
+            self.fail(stanza, error)
+            return None
+
+    # ------------------------------------------------------------------ what is to be done
+
+    def level(self, stanza: Stanza) -> Level:
+        """Return what is to be done to a stanza; `opportunistic` is decided here.
+
+        Raises `UnprotectableError` where something is asked that may never be done.
+        """
+        to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
+        asked = level_of(stanza)
+        if not to.bare:
+            return self._never(asked, "a stanza without recipient is for the server, or for everybody")
+        if kind == "message" and kind_type == "groupchat":
+            return self._room(stanza, asked)
+        if kind == "presence" and (kind_type in _SUBSCRIPTIONS or self._is_for_room(stanza)):
+            return self._never(asked, "subscriptions and presence in rooms are never protected")
+        if kind == "iq" and kind_type in {"result", "error"}:
+            return self.exchanges.level_of_response(stanza)
+        level = self.policy.level(to, kind)
+        if asked is not None and (
+            level in {Level.OFF, Level.OPPORTUNISTIC, Level.SIGN} or asked is Level.OFF
+        ):
+            level = asked
+        if level in {Level.OFF, Level.OPPORTUNISTIC} and not self._opportunity(stanza, level):
+            return Level.OFF
+        if kind == "iq" and not to.resource:
+            return self._never(level, "a request to a bare JID is answered by its server, who can't read it")
+        return Level.REQUIRED if level is Level.OPPORTUNISTIC else level
+
+    def _opportunity(self, stanza: Stanza, level: Level) -> bool:
+        if level is Level.OFF:
+            return False
+        to = stanza["to"]
+        if isinstance(stanza, Iq) and not self.exchanges.understands(to):
+            return False
+        return self.protection.can_encrypt_to(to)
+
+    def _room(self, stanza: Stanza, asked: Level | None) -> Level:
+        to = stanza["to"]
+        if asked is None and self.policy.has_own_entry(to):
+            asked = self.policy.level(to, "message")
+        return self._never(asked, "what goes to a room is read by everybody in it")
+
+    def _is_for_room(self, presence: Stanza) -> bool:
+        room = presence["to"].bare
+        if presence.xml.find(_MUC_JOIN) is not None and not self.policy.has_own_entry(presence["to"]):
+            self._rooms.add(room)
+        return room in self._rooms
+
+    @staticmethod
+    def _never(asked: Level | None, why: str) -> Level:
+        if asked in _DEMANDING:
+            raise UnprotectableError(why)
+        return Level.OFF
+
+    def _bare_error(self, stanza: Stanza) -> Stanza:
+        """Return an error stanza without anything that an inner stanza may have left in it (invariant 1).
+
+        slixmpp answers a handler's exception so; the id is that of the inner stanza, which the peer's
+        server never saw.
+        """
+        identifier = self.exchanges.outer_id(stanza["to"], stanza["id"])
+        if identifier is None:
+            return stanza
+        error = new_stanza(self.xmpp, kind_of(stanza))
+        _copy_attributes(stanza, error, "to", "from")
+        error["type"] = "error"
+        error["id"] = identifier
+        error["error"]["condition"] = stanza["error"]["condition"]
+        error["error"]["type"] = stanza["error"]["type"]
+        del error["error"]["text"]
+        return error
+
+    # ------------------------------------------------------------------ doing it
+
+    def protected(self, stanza: Stanza, level: Level) -> Stanza:
+        """Return the outer stanza for a stanza; raise a `LocalError`."""
+        outer = new_stanza(self.xmpp, kind_of(stanza))
+        _copy_attributes(stanza, outer, "to", "from", "type")
+        outer["id"] = self.exchanges.new_outer_id(stanza, self.xmpp.new_id)
+        if (
+            isinstance(stanza, Iq) and type_of(stanza) == "error"
+        ):  # RFC 6120 8.3.2: there is always an <error/>
+            outer["error"]["condition"] = "undefined-condition"
+            outer["error"]["type"] = "cancel"
+        payload = self.payload(stanza, level)
+        SubElement(outer.xml, E2E_TAG).text = payload
+        if isinstance(stanza, Message):
+            self._add_hints(outer, stanza)
+        if (
+            len(payload) * 5 > self.options.max_stanza_size
+        ):  # most are far from it, even when they are escaped
+            self._check_size(outer)
+        self.exchanges.sent(outer, stanza)
+        self.resumption.sealed(outer["id"], stanza, level)
+        self.stats["sealed"] += 1
+        return outer
+
+    def payload(self, stanza: Stanza, level: Level) -> str:
+        """Return the text of `<e2e/>` for a stanza, dated now."""
+        sender = self.sender(stanza)
+        element = client_element(stanza, self.xmpp.default_ns)
+        element.set("from", sender.full)
+        return self.protection.protect(element, sender=sender, recipient=stanza["to"], level=level)
+
+    def sender(self, stanza: Stanza) -> JID:
+        """Return who a stanza is from: what it says, or the stream's own address."""
+        own: JID = stanza["from"] if stanza["from"].bare else self.xmpp.boundjid
+        return own
+
+    def _add_hints(self, outer: Stanza, stanza: Stanza) -> None:
+        for child in stanza.xml:
+            if child.tag.startswith(f"{{{HINTS}}}") or child.tag == _CARBONS_PRIVATE:
+                outer.xml.append(Element(child.tag))
+        if self.options.hints:
+            has_body = stanza.xml.find(f"{{{self.xmpp.default_ns}}}body") is not None
+            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": E2E})
+            if outer.xml.find(f"{{{HINTS}}}no-store") is None:
+                SubElement(outer.xml, f"{{{HINTS}}}{'store' if has_body else 'no-store'}")
+        if self.options.fallback_body is not None:
+            outer["body"] = self.options.fallback_body
+
+    def _check_size(self, outer: Stanza) -> None:
+        size = len(str(outer).encode())
+        if size > self.options.max_stanza_size:
+            raise TooLargeError(
+                f"the protected stanza has {size} octets; {self.options.max_stanza_size} are allowed"
+            )
+
+    # ------------------------------------------------------------------ failing
+
+    def fail(self, stanza: Stanza, error: Exception) -> None:
+        """Tell the program at once that a stanza did not leave."""
+        self.stats["send_failed"] += 1
+        if isinstance(error, E2EError):
+            known: E2EError = error
+            log.warning("not sent to %s: %s", stanza["to"], error.diagnostics())
+        else:
+            known = LocalError(f"protecting the stanza failed ({type(error).__name__})")
+            log.error("not sent to %s: protecting it failed", stanza["to"], exc_info=error)
+        self.xmpp.event("e2e_send_failed", SendFailure(stanza, known))
+        if isinstance(stanza, Iq):
+            self._fail_iq(stanza, known)
+
+    def _fail_iq(self, iq: Iq, error: E2EError) -> None:
+        if type_of(iq) in {"get", "set"}:
+            condition = "item-not-found" if isinstance(error, NoCertificateError) else "not-acceptable"
+            self._deliver_later(self.exchanges.local_error(iq, condition, error.diagnostics()))
+            return
+        # the peer must get an answer all the same, and learns nothing from it
+        outer_id = self.exchanges.take_owed(iq)
+        if outer_id is not None:
+            answer = new_iq(self.xmpp, "error", outer_id)
+            _copy_attributes(iq, answer, "to", "from")
+            answer["error"]["condition"], answer["error"]["type"] = "internal-server-error", "cancel"
+            self.xmpp.send(answer)
+
+    def _deliver_later(self, stanza: Stanza) -> None:
+        """Hand a stanza to the program's handlers as if it had arrived, once the filters are through."""
+        vehicle = Delivery(self.xmpp)
+        vehicle.stanza = stanza
+        asyncio.get_running_loop().call_soon(self.xmpp.recv_stanza, vehicle)
+
+
+def _copy_attributes(source: Stanza, target: Stanza, *names: str) -> None:
+    for name in names:
+        if value := source.xml.get(name):
+            target.xml.set(name, value)

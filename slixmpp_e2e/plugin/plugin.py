@@ -1,0 +1,185 @@
+"""The plugin as a program sees it."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from slixmpp import Iq, Message, Presence
+from slixmpp.plugins.base import BasePlugin
+from slixmpp.xmlstream import register_stanza_plugin
+
+from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
+from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.namespaces import E2E
+from slixmpp_e2e.plugin.answers import Answers
+from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
+from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.inbound import Inbound
+from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.stanzas import E2EElement, Stanza, report_of, set_level
+from slixmpp_e2e.policy import Level, read_policy
+from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.report import SecurityReport
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["out", "out_sync", "in"]
+_FRONT = -1_000_000  # list.insert() clamps; 0 would append
+
+
+class E2EPlugin(BasePlugin):
+    """End-to-end security on X.509 certificates (RFC 3923).
+
+    Options: see `docs/configuration.md`. Events, with what they carry:
+
+    - `e2e_ready` (our bare JID): the stream is bound, and what leaves from now on follows the policy.
+    - `e2e_error` (`ReceiveFailure`): a stanza was not delivered.
+    - `e2e_send_failed` (`SendFailure`): a stanza did not leave, or was never confirmed.
+    - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
+
+    **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
+    `send_xml`.
+    """
+
+    name = "e2e"
+    description = "RFC 3923: End-to-End Signing and Object Encryption"
+    dependencies: ClassVar[set[str]] = {"xep_0030"}
+    default_config: ClassVar[dict[str, Any]] = DEFAULTS
+
+    protection: Protection
+    _outbound: Outbound
+    _inbound: Inbound
+    _resumption: Resumption
+
+    def plugin_init(self) -> None:
+        """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
+        self._counters: Counter[str] = Counter()
+        self.protection = build_protection(self.config)
+        try:
+            self._build()
+        except BaseException:
+            self.protection.store.close()
+            raise
+        for stanza in (Message, Presence, Iq):
+            register_stanza_plugin(stanza, E2EElement)
+        self._place()
+        for event, handler in self._handlers():
+            self.xmpp.add_event_handler(event, handler)
+
+    def _build(self) -> None:
+        xmpp, config, protection = self.xmpp, self.config, self.protection
+        own = bare(xmpp.boundjid)
+        if not xmpp.is_component and own not in protection.identity.jids:
+            named = ", ".join(sorted(protection.identity.jids))
+            raise ConfigurationError(f"our certificate is for {named}, but we log in as {own}")
+        policy = read_policy(config["policy"], frozenset({own}))
+        exchanges = Exchanges(xmpp)
+        options = OutboundOptions(config["max_stanza_size"], config["hints"], config["fallback_body"])
+        self._outbound = Outbound(xmpp, protection, policy, exchanges, self._counters, options)
+        self._resumption = self._outbound.resumption
+        answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
+        self._inbound = Inbound(
+            xmpp,
+            protection,
+            policy,
+            exchanges,
+            answers,
+            self._resumption,
+            self._counters,
+            deliver_stale=config["deliver_stale"],
+        )
+        protection.on_clock_adjustment = self._clock_adjusted
+
+    def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
+        return (
+            ("out", self._outbound.hold, _FRONT),
+            ("out_sync", self._outbound.seal, _FRONT),
+            ("in", self._inbound.unseal, None),
+        )
+
+    def _handlers(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("session_resumed", self._resumption.resumed),
+            ("stanza_acked", self._resumption.acknowledged),
+        )
+
+    def _place(self) -> None:
+        """Put the filters where they belong; other plugins may have come since (ARCHITECTURE invariants 2, 9)."""
+        self._unplace()
+        for mode, handler, order in self._filters():
+            self.xmpp.add_filter(mode, handler, order)
+
+    def _unplace(self) -> None:
+        for mode, handler, _ in self._filters():
+            try:
+                self.xmpp.del_filter(mode, handler)
+            except ValueError:
+                continue
+
+    def post_init(self) -> None:
+        """See `BasePlugin`; slixmpp calls it before `plugin_init` too."""
+        if "_outbound" in self.__dict__:
+            self._place()
+
+    def session_bind(self, jid: Any) -> None:
+        """See `BasePlugin`."""
+        if "_outbound" not in self.__dict__:
+            return
+        self._place()
+        self.xmpp.plugin["xep_0030"].add_feature(E2E)
+        self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
+
+    def plugin_end(self) -> None:
+        """See `BasePlugin`: from here on everything goes in clear."""
+        self._unplace()
+        for event, handler in self._handlers():
+            self.xmpp.del_event_handler(event, handler)
+        if "xep_0030" in self.xmpp.plugin:
+            self.xmpp.plugin["xep_0030"].del_feature(feature=E2E)
+        self.protection.store.close()
+
+    def _clock_adjusted(self, seconds: float) -> None:
+        log.warning("the clock was set back by %.0f seconds; timestamps follow it", seconds)
+        self.xmpp.event("e2e_clock_adjusted", seconds)
+
+    # ------------------------------------------------------------------ for programs
+
+    def report(self, stanza: Any) -> SecurityReport | None:
+        """Return what was proven about a stanza that arrived, or None if it arrived unprotected."""
+        return report_of(stanza)
+
+    def override(self, stanza: Stanza, level: Level | str) -> None:
+        """Ask for a level for one stanza that is about to be sent, beyond what the policy says.
+
+        A policy that demands more than the level is not weakened, except by `off`.
+        """
+        set_level(stanza, Level(level))
+
+    async def protect(self, stanza: Stanza, level: Level | str = Level.REQUIRED) -> Stanza:
+        """Return the protected form of a stanza, ready to be sent; the stanza stays as it is.
+
+        Raises a `LocalError`: `UnprotectableError` for what may never be protected, `NoCertificateError`.
+        """
+        set_level(stanza, Level(level))
+        found = self._outbound.level(stanza)
+        if found is Level.OFF:
+            raise UnprotectableError("a stanza of this kind is never protected, or not with this level")
+        return self._outbound.protected(stanza, found)
+
+    async def unprotect(self, stanza: Stanza) -> Stanza:
+        """Return what is in a protected stanza, for example in one that was stored; `report()` judges it.
+
+        Its addresses, timestamp and signature are checked as for one that arrives now. Raises a
+        `RemoteError`, or `StoreError`.
+        """
+        return self._inbound.open(stanza)
+
+    def stats(self) -> Mapping[str, int]:
+        """Return counters of what was done, and the sizes of the tables."""
+        return {
+            **self._counters,
+            "exchanges": len(self._outbound.exchanges),
+            "unacknowledged": len(self._resumption),
+        }

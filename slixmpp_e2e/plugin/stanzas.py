@@ -1,0 +1,206 @@
+"""Stanza classes of our own, and the report that stands beside a stanza.
+
+slixmpp hands every handler a copy of the stanza. So what a stanza is known to be can't be kept in a table
+by object; it is an attribute of a subclass that survives copying. It is never in the XML: nothing that a
+peer sends can imitate it.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Final
+from xml.etree.ElementTree import Element
+
+from slixmpp import Iq, Message, Presence
+from slixmpp.xmlstream import ElementBase, StanzaBase
+
+from slixmpp_e2e.errors import E2EError, RemoteError
+from slixmpp_e2e.namespaces import CLIENT, E2E
+from slixmpp_e2e.policy import Level
+from slixmpp_e2e.report import SecurityReport
+from slixmpp_e2e.stanza import Kind, remap
+
+Stanza = Message | Presence | Iq
+
+E2E_TAG: Final = f"{{{E2E}}}e2e"
+_CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq": Iq}
+_DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
+_LEVEL: Final = "_e2e_level"
+_REPORT: Final = "_e2e_report"
+
+
+class E2EElement(ElementBase):
+    """`<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'/>` (RFC 3923 9)."""
+
+    name = "e2e"
+    namespace = E2E
+    plugin_attrib = "e2e"
+    interfaces = {"value"}  # noqa: RUF012 as slixmpp has it
+
+    def get_value(self) -> str:
+        """Return the text."""
+        return self.xml.text or ""
+
+    def set_value(self, value: str) -> None:
+        """Set the text; it is written escaped, which is the same to every XML parser as CDATA (ERRATA E10)."""
+        self.xml.text = value
+
+
+class Delivery(StanzaBase):
+    """A vehicle through `recv_stanza` for a stanza that did not come over the wire just now.
+
+    It is neither message, presence nor iq, so stream management does not count it; our filter takes the
+    stanza out.
+    """
+
+    name = "delivery"
+    namespace = "urn:slixmpp-e2e:delivery"
+    interfaces = set()  # noqa: RUF012
+    stanza: Stanza | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailure:
+    """What `e2e_send_failed` carries: the program's stanza, and why it did not leave."""
+
+    stanza: Stanza
+    error: E2EError
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveFailure:
+    """What `e2e_error` carries: the stanza as it arrived, and why it was not delivered.
+
+    `stale` is the stanza inside and its report, where it was authenticated but is old, from the future, or
+    seen before; `skew` says by how many seconds.
+    """
+
+    stanza: Stanza
+    error: E2EError
+    stale: Stanza | None = None
+    skew: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """The stable word for what went wrong."""
+        return self.error.reason
+
+
+class _Protected:
+    """What the three classes below have in common."""
+
+    stream: Any
+    xml: Element
+
+    def __copy__(self) -> Any:
+        twin = type(self)(self.stream, xml=copy.deepcopy(self.xml), recv=True)  # type: ignore[call-arg]
+        setattr(twin, _REPORT, getattr(self, _REPORT, None))
+        return twin
+
+    def reply(self, *args: Any, **options: Any) -> Any:
+        """Return the reply; it will be protected as the request was, whatever the policy asks at least."""
+        report: SecurityReport | None = getattr(self, _REPORT, None)
+        plain = _PLAIN[type(self)](self.stream, xml=copy.deepcopy(self.xml), recv=True)
+        answer = plain.reply(*args, **options)
+        if report is not None:
+            set_level(answer, Level.REQUIRED if report.encrypted else Level.SIGN)
+        return answer
+
+
+class ProtectedMessage(_Protected, Message):
+    """A message that arrived protected."""
+
+
+class ProtectedPresence(_Protected, Presence):
+    """A presence that arrived protected."""
+
+
+class ProtectedIq(_Protected, Iq):
+    """An iq that arrived protected."""
+
+
+_PROTECTED: Final[dict[str, Any]] = {
+    "message": ProtectedMessage,
+    "presence": ProtectedPresence,
+    "iq": ProtectedIq,
+}
+_PLAIN: Final[dict[type, Any]] = {ProtectedMessage: Message, ProtectedPresence: Presence, ProtectedIq: Iq}
+
+
+def kind_of(stanza: Stanza) -> Kind:
+    """Return the kind of a stanza."""
+    if isinstance(stanza, Message):
+        return "message"
+    return "presence" if isinstance(stanza, Presence) else "iq"
+
+
+def type_of(stanza: Stanza) -> str:
+    """Return the type as it stands in the stanza: slixmpp's interface mixes in what `<show/>` says."""
+    return stanza.xml.get("type") or _DEFAULT_TYPES[kind_of(stanza)]
+
+
+def protected_stanza(stream: Any, element: Element, report: SecurityReport) -> Stanza:
+    """Return a stanza of slixmpp's for what came out of a protected one (`element` is in `jabber:client`)."""
+    remap(element, CLIENT, stream.default_ns)
+    kind = element.tag.rpartition("}")[2]
+    stanza: Stanza = _PROTECTED[kind](stream, xml=element, recv=True)
+    setattr(stanza, _REPORT, report)
+    return stanza
+
+
+def client_element(stanza: Stanza, namespace: str) -> Element:
+    """Return a private copy of a stanza's XML in `jabber:client`; `namespace` is the stream's."""
+    element = copy.deepcopy(stanza.xml)
+    remap(element, namespace, CLIENT)
+    return element
+
+
+def report_of(stanza: Any) -> SecurityReport | None:
+    """Return what was proven about a stanza, or None if it arrived unprotected."""
+    report: SecurityReport | None = getattr(stanza, _REPORT, None)
+    return report
+
+
+def level_of(stanza: Stanza) -> Level | None:
+    """Return the level that was asked for this very stanza, or None."""
+    level: Level | None = getattr(stanza, _LEVEL, None)
+    return level
+
+
+def set_level(stanza: Stanza, level: Level) -> None:
+    """Ask for a level for this very stanza object; copies don't inherit it."""
+    setattr(stanza, _LEVEL, level)
+
+
+def error_stanza(stream: Any, stanza: Stanza, error: RemoteError) -> Stanza:
+    """Return the stanza error that answers a failure: same kind and id, addresses swapped (ERRATA E04)."""
+    answer = new_stanza(stream, kind_of(stanza))
+    answer["type"] = "error"
+    answer["to"] = stanza["from"]
+    if stream.is_component:
+        answer["from"] = stanza["to"]
+    if stanza["id"]:
+        answer["id"] = stanza["id"]
+    add_error(answer, error)
+    return answer
+
+
+def add_error(stanza: Stanza, error: RemoteError) -> None:
+    """Write the answer of an error into an error stanza."""
+    stanza["error"]["condition"] = error.answer.condition
+    stanza["error"]["type"] = error.answer.type
+    del stanza["error"]["text"]
+    if error.answer.application is not None:
+        stanza["error"].xml.append(Element(f"{{{E2E}}}{error.answer.application}"))
+
+
+def new_stanza(stream: Any, kind: Kind) -> Stanza:
+    """Return an empty stanza without an id."""
+    stanza: Stanza = _CLASSES[kind](stream, recv=True)
+    return stanza
+
+
+def new_iq(stream: Any, kind_type: str, identifier: str) -> Iq:
+    """Return an iq with a type and an id."""
+    iq: Iq = _CLASSES["iq"](stream, recv=True)
+    iq["type"], iq["id"] = kind_type, identifier
+    return iq

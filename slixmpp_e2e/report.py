@@ -1,0 +1,80 @@
+"""What was proven about a stanza."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from cryptography import x509
+from slixmpp.jid import JID
+
+
+class Trust(StrEnum):
+    """How a certificate came to be believed, strongest first."""
+
+    #: A person compared fingerprints.
+    VERIFIED = "verified"
+    #: There is a path to a trust anchor, and the names match (RFC 5280, RFC 8550).
+    PKIX = "pkix"
+    #: It was pinned for this JID by configuration.
+    PINNED = "pinned"
+    #: It was the first one seen for this JID.
+    TOFU = "tofu"
+    #: Nothing speaks for it.
+    UNTRUSTED = "untrusted"
+    #: Something speaks against it.
+    DISTRUSTED = "distrusted"
+
+
+_TRUSTED = frozenset({Trust.VERIFIED, Trust.PKIX, Trust.PINNED, Trust.TOFU})
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityReport:
+    """What was proven about a stanza that was delivered. Only what is said here was checked.
+
+    It says nothing about what the sender may do: that is for the program, which knows `signer`.
+    """
+
+    #: The format of the object: `rfc3923`.
+    format: str
+    #: The content carries a valid signature.
+    signed: bool
+    #: The content was encrypted to one of our keys. Alone it says nothing about who did it.
+    encrypted: bool
+    #: The bare JID that the signer's certificate names and the stanza came from; None if unsigned.
+    signer: JID | None
+    #: The signer's certificate; None if unsigned.
+    certificate: x509.Certificate | None
+    #: How that certificate is trusted.
+    trust: Trust
+    #: When the sender says it was sent, to the microsecond.
+    timestamp: datetime | None
+    #: `ok`; `decreasing`: earlier than another stanza of this signer that came before; `old`, `future` and
+    #: `seen` only with `deliver_stale`.
+    timestamp_state: Literal["ok", "decreasing", "old", "future", "seen"]
+    #: Seconds from the time that the timestamp was compared with (now, or when our server stored it) to it.
+    skew: float | None
+    #: Our own server stored the stanza, and the timestamp was compared with that time.
+    delayed: bool
+    #: For example `rsa-sha256`; None if unsigned.
+    signature_algorithm: str | None
+    #: For example `aes128-cbc` and `rsa-pkcs1`; None if not encrypted.
+    encryption_algorithm: str | None
+    key_management_algorithm: str | None
+    #: An algorithm was used that only an explicit policy lets through (SHA-1).
+    legacy: bool
+    #: The checks that were made, in their order.
+    checks: tuple[str, ...]
+    #: The id that the stanza had on the way.
+    outer_id: str
+
+    @property
+    def authenticated(self) -> bool:
+        """All of it: signed, by a trusted certificate that names the sender, to us, fresh, and not seen before."""
+        return (
+            self.signed
+            and self.signer is not None
+            and self.trust in _TRUSTED
+            and self.timestamp_state in {"ok", "decreasing"}
+        )

@@ -1,0 +1,212 @@
+"""The store in one SQLite file, readable by its owner only.
+
+Every answer is there at once, so it may be asked inside a filter. WAL and NORMAL synchronisation: what was
+acknowledged survives the death of the process; a power failure may take the last moments, which the replay
+window then covers.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain
+from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
+from slixmpp_e2e.errors import StoreError
+from slixmpp_e2e.freshness import RECENT, Admission
+
+_VERSION: Final = 1
+_APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
+Value = int | str | bytes | None
+
+_SCHEMA: Final = """
+CREATE TABLE certificate (
+    jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
+);
+CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint)) WITHOUT ROWID;
+CREATE TABLE signer (jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE seen (
+    jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
+    PRIMARY KEY (jid, digest)
+) WITHOUT ROWID;
+CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
+CREATE TABLE everybody (floor INTEGER NOT NULL);
+INSERT INTO everybody VALUES (0);
+"""
+
+
+class SQLiteStore:
+    """See `certificates.store.Store`. Raises `StoreError` for a file that can't be opened or is damaged."""
+
+    def __init__(self, path: Path, *, entries_per_signer: int = 1000, signers: int = 1000) -> None:
+        self._path = path
+        self._entries_per_signer = entries_per_signer
+        self._max_signers = signers
+        with self._errors():
+            _create_private(path)
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._open()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _open(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA busy_timeout = 2000")
+        with self._transaction():
+            application = self._value("PRAGMA application_id")
+            version = self._value("PRAGMA user_version")
+            tables = self._value("SELECT count(*) FROM sqlite_master")
+            if tables == application == 0:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            elif application != _APPLICATION:
+                raise StoreError(f"{self._path} is a database of something else")
+            elif version != _VERSION:
+                raise StoreError(
+                    f"{self._path} was written by another version ({version!r}, ours is {_VERSION})"
+                )
+        if self._value("PRAGMA quick_check") != "ok":
+            raise StoreError(f"{self._path} is damaged; restore it, or remove it and pin again")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, ASN1Error) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _value(self, statement: str, *arguments: object) -> Value:
+        row = self._connection.execute(statement, arguments).fetchone()
+        return row[0] if row else None
+
+    # ------------------------------------------------------------------ replay record
+
+    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+        """See `ReplayRecord`."""
+        execute = self._connection.execute
+        with self._transaction():
+            everybody = self._value("SELECT floor FROM everybody")
+            known = execute("SELECT floor, newest FROM signer WHERE jid = ?", (signer,)).fetchone()
+            if known is None:
+                everybody = self._make_room(everybody)
+            floor, newest = known or (0, 0)
+            highest = self._value(
+                "SELECT max(timestamp) FROM seen WHERE jid = ? AND timestamp > ? AND received >= ?",
+                signer,
+                received - 2 * RECENT,  # what was received in the window can't be dated earlier than this
+                received - RECENT,
+            )
+            assert isinstance(everybody, int)
+            assert highest is None or isinstance(highest, int)
+            seen = self._value("SELECT 1 FROM seen WHERE jid = ? AND digest = ?", signer, digest)
+            if seen or timestamp <= max(floor, everybody):
+                return Admission(seen=True, highest=highest)
+            execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
+            floor = max(floor, self._drop_oldest(signer))
+            execute("INSERT OR REPLACE INTO signer VALUES (?, ?, ?)", (signer, floor, max(newest, timestamp)))
+        return Admission(seen=False, highest=highest)
+
+    def _drop_oldest(self, signer: str) -> int:
+        count = self._value("SELECT count(*) FROM seen WHERE jid = ?", signer)
+        assert isinstance(count, int)
+        if count <= self._entries_per_signer:
+            return 0
+        timestamp, digest = self._connection.execute(
+            "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1", (signer,)
+        ).fetchone()
+        self._connection.execute("DELETE FROM seen WHERE jid = ? AND digest = ?", (signer, digest))
+        return int(timestamp)
+
+    def _make_room(self, everybody: Value) -> Value:
+        count = self._value("SELECT count(*) FROM signer")
+        assert isinstance(count, int)
+        if count < self._max_signers:
+            return everybody
+        jid, newest = self._connection.execute(
+            "SELECT jid, newest FROM signer ORDER BY newest LIMIT 1"
+        ).fetchone()
+        self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
+        self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
+        self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
+        return self._value("SELECT floor FROM everybody")
+
+    # ------------------------------------------------------------------ certificates and pins
+
+    def certificates(self, jid: str) -> tuple[Chain, ...]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT chain FROM certificate WHERE jid = ? ORDER BY rowid DESC", (jid,)
+            ).fetchall()
+            return tuple(_split(chain) for (chain,) in rows)
+
+    def all_certificates(self) -> Iterable[Chain]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute("SELECT chain FROM certificate").fetchall()
+            return [_split(chain) for (chain,) in rows]
+
+    def add_certificate(self, jid: str, chain: Chain) -> bool:
+        """See `Store`."""
+        with self._transaction():
+            cursor = self._connection.execute(
+                "INSERT OR IGNORE INTO certificate VALUES (?, ?, ?)", (jid, chain[0], b"".join(chain))
+            )
+            self._connection.execute(
+                "DELETE FROM certificate WHERE jid = ? AND rowid NOT IN "
+                "(SELECT rowid FROM certificate WHERE jid = ? ORDER BY rowid DESC LIMIT ?)",
+                (jid, jid, CERTIFICATES_PER_JID),
+            )
+        return cursor.rowcount == 1
+
+    def pins(self, jid: str) -> frozenset[bytes]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute("SELECT fingerprint FROM pin WHERE jid = ?", (jid,)).fetchall()
+        return frozenset(fingerprint for (fingerprint,) in rows)
+
+    def add_pin(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO pin VALUES (?, ?)", (jid, fingerprint))
+
+    def remove_pin(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM pin WHERE jid = ? AND fingerprint = ?", (jid, fingerprint))
+
+    def close(self) -> None:
+        """See `Store`."""
+        with self._errors():
+            self._connection.close()
+
+
+def _create_private(path: Path) -> None:
+    """Make the file with mode 0600 before SQLite does it with another; its side files copy the mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+
+
+def _split(chain: bytes) -> Chain:
+    return tuple(Reader(chain).elements(limit=32))

@@ -1,0 +1,248 @@
+"""Certificates as CMS sees them, and the pool they are found in."""
+
+from typing import Any
+
+import pytest
+from asn1crypto import cms as asn1crypto_cms
+from asn1crypto import x509 as asn1crypto_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slixmpp_e2e.cms.asn1 import CONTEXT, SEQUENCE, SET, Reader, integer, oid, sequence, tlv
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.errors import CertificateError
+from tests.pki import PKI, VALID_FROM, VALID_UNTIL, Entity, make_certificate
+
+_COMMON_NAME = oid("2.5.4.3")
+
+
+def _with_key(issuer: Entity, public_key: Any) -> ParsedCertificate:
+    """Return a certificate for any public key."""
+    return ParsedCertificate.from_x509(
+        x509.CertificateBuilder()
+        .subject_name(issuer.certificate.subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(public_key)
+        .serial_number(7)
+        .not_valid_before(VALID_FROM)
+        .not_valid_after(VALID_UNTIL)
+        .sign(issuer.key, hashes.SHA256())
+    )
+
+
+def _with_issuer(entity: Entity, issuer: bytes) -> bytes:
+    """Return a certificate with another issuer name; its signature is not renewed."""
+    fields = Reader(entity.der).enter()
+    inside = Reader(fields.element()).enter()
+    parts = inside.elements(limit=10)
+    parts[3] = issuer
+    return sequence(sequence(*parts), *fields.elements(limit=2))
+
+
+def _with_version(entity: Entity, version: int) -> bytes:
+    return entity.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01" + bytes((version,)), 1)
+
+
+# --------------------------------------------------------------------------- one certificate
+
+
+def test_identifiers_are_what_asn1crypto_makes_of_the_certificate(pki: PKI) -> None:
+    for entity in (pki.root, pki.intermediate, *pki.entities.values()):
+        certificate = asn1crypto_x509.Certificate.load(entity.der, strict=True)
+        expected = asn1crypto_cms.IssuerAndSerialNumber(
+            {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
+        )
+        assert entity.parsed.issuer_and_serial == expected.dump()
+        assert entity.parsed.key_identifier == tlv(CONTEXT, certificate.key_identifier)
+        assert entity.parsed.fingerprint == certificate.sha256
+        assert entity.parsed.der == entity.der
+
+
+def test_a_certificate_answers_to_its_two_identifiers_only(juliet: Entity, romeo: Entity) -> None:
+    parsed = juliet.parsed
+    assert parsed.answers_to(parsed.issuer_and_serial)
+    assert parsed.key_identifier is not None
+    assert parsed.answers_to(parsed.key_identifier)
+    assert not parsed.answers_to(romeo.parsed.issuer_and_serial)
+    assert not parsed.answers_to(b"")
+
+
+def test_a_certificate_without_a_key_identifier_has_none(juliet: Entity) -> None:
+    certificate = make_certificate(
+        juliet.key, "Juliet", jid="juliet@example.com", subject_key_identifier=False
+    )
+    assert ParsedCertificate.from_x509(certificate).key_identifier is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(tlv(0x14, b"caf\xe9"), id="TeletexString"),
+        pytest.param(tlv(0x1E, "é".encode("utf-16-be")), id="BMPString"),
+        pytest.param(tlv(0x1C, "é".encode("utf-32-be")), id="UniversalString"),
+        pytest.param(tlv(0x16, b"verona"), id="IA5String"),
+        pytest.param(tlv(0x13, b""), id="an empty PrintableString"),
+        pytest.param(tlv(0x0C, b"\xff\xfe"), id="invalid UTF-8"),
+        pytest.param(tlv(0x03, b"\x00\x01"), id="BIT STRING"),
+    ],
+)
+def test_an_issuer_name_stays_as_it_is_written(juliet: Entity, value: bytes) -> None:
+    issuer = sequence(tlv(SET, sequence(_COMMON_NAME, value)))
+    parsed = CertificatePool().parse(_with_issuer(juliet, issuer))
+    assert parsed is not None
+    assert parsed.issuer_and_serial == sequence(issuer, integer(juliet.certificate.serial_number))
+
+
+def test_an_empty_issuer_name_is_a_name(juliet: Entity) -> None:
+    nobody = tlv(SEQUENCE, b"")
+    parsed = CertificatePool().parse(_with_issuer(juliet, nobody))
+    assert parsed is not None
+    assert parsed.issuer_and_serial == sequence(nobody, integer(juliet.certificate.serial_number))
+
+
+# --------------------------------------------------------------------------- strength
+
+
+@pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
+def test_the_usual_keys_are_strong(pki: PKI, name: str) -> None:
+    assert pki[name].parsed.weakness is None
+    pki[name].parsed.check_strength()
+
+
+@pytest.mark.parametrize(
+    "public_key",
+    [
+        pytest.param(lambda: rsa.RSAPublicNumbers(65537, (1 << 1023) + 1).public_key(), id="rsa-1024"),
+        pytest.param(lambda: rsa.RSAPublicNumbers(65537, (1 << 2046) + 1).public_key(), id="rsa-2047"),
+        pytest.param(lambda: rsa.RSAPublicNumbers(65537, (1 << 8192) + 1).public_key(), id="rsa-8193"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP256K1()).public_key(), id="secp256k1"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP521R1()).public_key(), id="p-521"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP224R1()).public_key(), id="p-224"),
+        pytest.param(lambda: x25519.X25519PrivateKey.generate().public_key(), id="x25519"),
+        pytest.param(lambda: ed448.Ed448PrivateKey.generate().public_key(), id="ed448"),
+        pytest.param(lambda: dsa.generate_private_key(1024).public_key(), id="dsa"),
+    ],
+)
+def test_weak_huge_and_unusual_keys_are_refused(pki: PKI, public_key: Any) -> None:
+    parsed = _with_key(pki.intermediate, public_key())
+    with pytest.raises(CertificateError, match="key"):
+        parsed.check_strength()
+
+
+@pytest.mark.parametrize("size", [2048, 8192])
+def test_the_sizes_at_the_limits_are_let_through(pki: PKI, size: int) -> None:
+    _with_key(
+        pki.intermediate, rsa.RSAPublicNumbers(65537, (1 << (size - 1)) + 1).public_key()
+    ).check_strength()
+
+
+# --------------------------------------------------------------------------- certificates that can't be read
+
+
+def _with_extension(issuer: Entity, *extensions: tuple[str, bytes]) -> bytes:
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(issuer.certificate.subject)
+        .issuer_name(issuer.certificate.subject)
+        .public_key(issuer.key.public_key())
+        .serial_number(7)
+        .not_valid_before(VALID_FROM)
+        .not_valid_after(VALID_UNTIL)
+    )
+    for dotted, value in extensions:
+        unrecognised = x509.UnrecognizedExtension(x509.ObjectIdentifier(dotted), value)
+        builder = builder.add_extension(unrecognised, critical=False)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda _: b"", id="nothing"),
+        pytest.param(lambda _: b"\x30\x00", id="an empty sequence"),
+        pytest.param(lambda entity: entity.der[:-1], id="cut off"),
+        pytest.param(lambda entity: entity.der + b"\0", id="something behind"),
+        pytest.param(lambda entity: _with_version(entity, 0), id="version 1 with extensions"),
+        pytest.param(lambda entity: _with_version(entity, 3), id="version 4"),
+        pytest.param(lambda entity: _with_version(entity, 0x80), id="a negative version"),
+        pytest.param(
+            lambda entity: _with_extension(entity, ("2.5.29.17", sequence(b"\xa3\x02\x05\x00"))),
+            id="an x400Address",
+        ),
+        pytest.param(
+            lambda entity: _with_extension(entity, ("2.5.29.17", sequence(b"\xa5\x02\x05\x00"))),
+            id="an ediPartyName",
+        ),
+        pytest.param(
+            lambda entity: _with_extension(entity, ("2.5.29.14", b"\x05\x00")), id="a key identifier of NULL"
+        ),
+    ],
+)
+def test_what_is_no_certificate_or_beyond_the_library_is_none(juliet: Entity, make: Any) -> None:
+    pool = CertificatePool()
+    assert pool.parse(make(juliet)) is None
+    assert pool.parse(make(juliet)) is None
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(data=st.data())
+def test_octets_changed_in_a_certificate_never_raise(data: st.DataObject, juliet: Entity) -> None:
+    changed = bytearray(juliet.der)
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    parsed = CertificatePool().parse(bytes(changed))
+    assert parsed is None or parsed.der == changed
+
+
+# --------------------------------------------------------------------------- the pool
+
+
+def test_a_pool_finds_by_both_identifiers(juliet: Entity, romeo: Entity) -> None:
+    known = juliet.parsed
+    pool = CertificatePool([known])
+    assert known.key_identifier is not None
+    assert pool.find(known.issuer_and_serial) == (known,)
+    assert pool.find(known.key_identifier) == (known,)
+    assert pool.find(romeo.parsed.issuer_and_serial) == ()
+
+
+def test_a_pool_keeps_each_certificate_once(juliet: Entity, romeo: Entity) -> None:
+    first, again = juliet.parsed, juliet.parsed
+    pool = CertificatePool([first, again, romeo.parsed])
+    assert pool.find(first.issuer_and_serial) == (first,)
+    assert [known.der for known in pool] == [juliet.der, romeo.der]
+
+
+def test_certificates_of_one_key_are_all_found_by_its_identifier(juliet: Entity, pki: PKI) -> None:
+    renewed = Entity(
+        "renewed",
+        juliet.key,
+        make_certificate(juliet.key, "Juliet", issuer=pki.intermediate, jid="juliet@example.com"),
+    )
+    pool = CertificatePool([juliet.parsed, renewed.parsed])
+    assert juliet.parsed.key_identifier is not None
+    assert {found.der for found in pool.find(juliet.parsed.key_identifier)} == {juliet.der, renewed.der}
+    assert {found.der for found in pool.find(renewed.parsed.issuer_and_serial)} == {renewed.der}
+
+
+def test_what_was_parsed_is_remembered_but_not_findable(juliet: Entity) -> None:
+    pool = CertificatePool()
+    parsed = pool.parse(juliet.der)
+    assert parsed is not None
+    assert pool.parse(juliet.der) is parsed
+    assert pool.find(parsed.issuer_and_serial) == ()
+    assert list(pool) == []
+
+
+def test_the_memory_of_what_was_parsed_is_bounded(pki: PKI) -> None:
+    pool = CertificatePool(capacity=2)
+    first = pool.parse(pki["juliet"].der)
+    second = pool.parse(pki["romeo"].der)
+    assert pool.parse(pki["juliet"].der) is first  # now the second is the one that was not used for longest
+    pool.parse(pki["p-256"].der)
+    assert pool.parse(pki["juliet"].der) is first
+    assert pool.parse(pki["romeo"].der) is not second

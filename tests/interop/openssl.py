@@ -1,0 +1,123 @@
+"""OpenSSL 3.0, through `openssl cms`."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from tests.interop.peer import Cannot, program, run
+from tests.pki import PKI
+
+_SIGN = {
+    "rsa-sha1": ("-md", "sha1"),
+    "rsa-sha256": ("-md", "sha256"),
+    "rsa-sha384": ("-md", "sha384"),
+    "rsa-sha512": ("-md", "sha512"),
+    "rsa-pss-sha256": ("-md", "sha256", "-keyopt", "rsa_padding_mode:pss"),
+    "ecdsa-sha256": ("-md", "sha256"),
+    "ecdsa-sha384": ("-md", "sha384"),
+    "ed25519": ("-md", "sha512"),
+}
+_TRANSPORT = {
+    "rsa-pkcs1": (),
+    "rsa-oaep-sha1": ("-keyopt", "rsa_padding_mode:oaep"),
+    "rsa-oaep-sha256": ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256"),
+}
+
+
+class OpenSSL:
+    """See `Peer`."""
+
+    CANNOT: ClassVar[Sequence[Cannot]] = (
+        Cannot(
+            "sign",
+            frozenset({"ed25519"}),
+            "CMS signs and verifies Ed25519 (RFC 8419) from OpenSSL 3.1 on only",
+            says="eddsa_digest_signverify_init:invalid digest",
+        ),
+        Cannot(
+            "verify",
+            frozenset({"ed25519"}),
+            "CMS signs and verifies Ed25519 (RFC 8419) from OpenSSL 3.1 on only",
+            says="eddsa_digest_signverify_init:invalid digest",
+        ),
+    )
+
+    def __init__(self, pki: PKI, directory: Path) -> None:
+        self._program = program("openssl", "openssl")
+        self._directory = directory
+        for entity in (pki.root, pki.intermediate, *pki.entities.values()):
+            self._file(f"{entity.name}.crt", entity.pem)
+            self._file(f"{entity.name}.key", entity.key_pem)
+
+    def _file(self, name: str, content: bytes) -> Path:
+        path = self._directory / name
+        path.write_bytes(content)
+        return path
+
+    def _cms(self, *arguments: str | Path) -> bytes:
+        out = self._file("out", b"")
+        run(self._program, "cms", "-binary", "-out", out, *arguments)
+        return out.read_bytes()
+
+    def help(self) -> str:
+        """See `Peer`."""
+        done = subprocess.run([self._program, "cms", "-help"], capture_output=True, text=True, check=True)
+        return done.stdout + done.stderr
+
+    def sign(
+        self, content: bytes, signers: Sequence[str], *, scheme: str, detached: bool, ber: bool = False
+    ) -> bytes:
+        """See `Peer`."""
+        keys: list[str | Path] = []
+        for name in signers:  # -keyopt belongs to the signer before it
+            keys += ("-signer", self._directory / f"{name}.crt", "-inkey", self._directory / f"{name}.key")
+            keys += _SIGN[scheme][2:]
+        return self._cms(
+            *("-sign", "-in", self._file("in", content), "-outform", "DER"),
+            *("-certfile", self._directory / "intermediate.crt"),
+            *keys,
+            *_SIGN[scheme][:2],
+            *(() if detached else ("-nodetach",)),
+            *(("-stream",) if ber else ("-noindef",)),
+        )
+
+    def verify(self, signed: bytes, content: bytes | None) -> bytes:
+        """See `Peer`."""
+        return self._cms(
+            *("-verify", "-inform", "DER", "-in", self._file("in", signed)),
+            *("-CAfile", self._directory / "root.crt", "-purpose", "smimesign"),
+            *(() if content is None else ("-content", self._file("content", content))),
+        )
+
+    def encrypt(
+        self,
+        content: bytes,
+        recipients: Sequence[str],
+        *,
+        transport: str,
+        cipher: str,
+        key_identifier: bool = False,
+        ber: bool = False,
+    ) -> bytes:
+        """See `Peer`."""
+        to: list[str | Path] = []
+        for name in recipients:  # -keyopt belongs to the recipient before it
+            to += ("-recip", self._directory / f"{name}.crt", *_TRANSPORT[transport])
+        return self._cms(
+            *("-encrypt", "-in", self._file("in", content), "-outform", "DER"),
+            "-" + cipher.replace("aes", "aes-"),  # -aes-128-cbc
+            *to,
+            *(("-keyid",) if key_identifier else ()),
+            *(("-stream",) if ber else ("-noindef",)),
+        )
+
+    def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
+        """See `Peer`."""
+        return self._cms(
+            *("-decrypt", "-inform", "DER", "-in", self._file("in", enveloped)),
+            *("-recip", self._directory / f"{recipient}.crt", "-inkey", self._directory / f"{recipient}.key"),
+        )
+
+    def close(self) -> None:
+        """See `Peer`."""

@@ -1,0 +1,111 @@
+"""What a peer is: another implementation of CMS, and a list of what it can't do.
+
+A peer names keys and certificates as `tests.pki` does, signature schemes, key transports and ciphers as the
+tables in `slixmpp_e2e.cms` do.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import pytest
+
+from tests.pki import PKI
+
+Operation = Literal["sign", "verify", "encrypt", "decrypt"]
+#: How a recipient is named: features as schemes and ciphers are.
+ISSUER_AND_SERIAL = "issuerAndSerial"
+KEY_IDENTIFIER = "subjectKeyIdentifier"
+
+
+class PeerError(Exception):
+    """The other program refused; the text is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cannot:
+    """Something that a peer can't do.
+
+    Either it `says` so when it is asked, and the tests ask; or there is no way to ask, and what one would look
+    for is `missing` from its help text, which a test looks for. Both are regular expressions.
+    """
+
+    operation: Operation
+    #: One of them is enough.
+    features: frozenset[str]
+    because: str
+    says: str = ""
+    missing: str = ""
+
+    def __post_init__(self) -> None:
+        assert bool(self.says) != bool(self.missing)
+
+    def __str__(self) -> str:
+        return f"{self.operation} {'/'.join(sorted(self.features))}"
+
+
+class Peer(Protocol):
+    """Another implementation. Each operation raises `PeerError` when it refuses."""
+
+    CANNOT: ClassVar[Sequence[Cannot]]
+
+    def __init__(self, pki: PKI, directory: Path) -> None:
+        """Get ready in an empty directory; fail the test if the program is not there."""
+
+    def help(self) -> str:
+        """Return what it says about its own options."""
+
+    def sign(
+        self, content: bytes, signers: Sequence[str], *, scheme: str, detached: bool, ber: bool = False
+    ) -> bytes:
+        """Return a ContentInfo with a SignedData, the certificates along with it; BER if asked and able."""
+
+    def verify(self, signed: bytes, content: bytes | None) -> bytes:
+        """Return what was signed, once signature and certificates are good; `content` for a detached one."""
+
+    def encrypt(
+        self,
+        content: bytes,
+        recipients: Sequence[str],
+        *,
+        transport: str,
+        cipher: str,
+        key_identifier: bool = False,
+        ber: bool = False,
+    ) -> bytes:
+        """Return a ContentInfo with an EnvelopedData or AuthEnvelopedData."""
+
+    def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
+        """Return the content."""
+
+    def close(self) -> None:
+        """End what runs."""
+
+
+def limit(peer: type[Peer], operation: Operation, features: Iterable[str]) -> Cannot | None:
+    """Return why a peer can't do this, or None if it can."""
+    wanted = frozenset(features)
+    return next(
+        (each for each in peer.CANNOT if each.operation == operation and each.features & wanted), None
+    )
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program; fail the test if it is not there."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"the program {name!r} is not installed (Debian: {package})", pytrace=False)
+    return path
+
+
+def run(*arguments: str | Path) -> bytes:
+    """Run a program and return what it prints; raise `PeerError` with all it says when it fails."""
+    done = subprocess.run(arguments, capture_output=True, timeout=60, check=False)
+    if done.returncode:
+        text = (done.stderr + done.stdout).decode(errors="replace")
+        raise PeerError(re.sub(r"\s+", " ", text).strip() or f"{arguments[0]} ended with {done.returncode}")
+    return done.stdout
