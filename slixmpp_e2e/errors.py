@@ -22,7 +22,7 @@ class E2EError(Exception):
 
     def diagnostics(self) -> str:
         """Say what happened and what a person can do about it."""
-        return " ".join(part for part in (str(self) or self.code, self.advice) if part)
+        return ". ".join(part for part in (str(self) or self.code, self.advice) if part)
 
 
 # --------------------------------------------------------------------------- our side

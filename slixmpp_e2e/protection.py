@@ -5,7 +5,7 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from xml.etree.ElementTree import Element
@@ -42,6 +42,9 @@ _RECIPIENTS_KEPT: Final = 60 * SECOND
 STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {"old": "old", "future": "future", "seen": "seen"}
 _BAD_SIGNATURE: Final = b"\0" * 255 + b"\1"
 
+#: A certificate and what came along with it, the certificate first.
+Known = tuple[ParsedCertificate, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -77,8 +80,8 @@ class Protection:
     #: Nanoseconds since 1970.
     now: Callable[[], int]
     options: Options = field(default_factory=Options)
-    #: Certificates of peers that were configured, by bare JID.
-    peers: dict[str, list[ParsedCertificate]] = field(default_factory=dict)
+    #: Certificates of peers that were configured, by bare JID, each with what came along with it.
+    peers: Mapping[str, Sequence[Known]] = field(default_factory=dict)
     random: Random = os.urandom
     on_clock_adjustment: Callable[[float], None] = field(default=lambda _seconds: None)
     _clock: MonotoneClock = field(init=False)
@@ -93,7 +96,7 @@ class Protection:
         self._clock = MonotoneClock(self.now, self.on_clock_adjustment)
         self._keys = DecryptionKeys()
         self.add_decryption_key(self.identity)
-        self._pool = CertificatePool(each for group in self.peers.values() for each in group)
+        self._pool = CertificatePool(known[0] for group in self.peers.values() for known in group)
         for chain in self.store.all_certificates():
             if (known := self._pool.parse(chain[0])) is not None:
                 self._pool.add(known)
@@ -118,25 +121,24 @@ class Protection:
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
         now = self.now()
-        signer = None if level is Level.ENCRYPT_UNSIGNED else self.identity.signer
-        if signer is not None:
+        signer, certificates = None, False
+        if level is not Level.ENCRYPT_UNSIGNED:
             self.identity.check_validity(to_datetime(now))
-        recipients: tuple[KeyTransportRecipient, ...] = ()
-        if level is not Level.SIGN:
-            recipients = self._recipients_of(bare(recipient))
-            if not recipients:
-                raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")
-            if self.options.encrypt_to_self and self.identity.can_decrypt:
-                recipients = (*recipients, self._recipient(self.identity.certificate))
-        sealing = rfc3923.Sealing(
-            signer,
-            recipients,
-            self.options.cipher,
-            certificates=signer is not None and self._include_certificates(recipient, now),
-        )
+            certificates = self._include_certificates(recipient, now)
+            signer = self.identity.signer if certificates else self.identity.short_signer
+        recipients = () if level is Level.SIGN else self._encryption_recipients(recipient)
+        sealing = rfc3923.Sealing(signer, recipients, self.options.cipher, certificates=certificates)
         return rfc3923.protect(
             stanza, sealing, sender=sender, recipient=recipient, moment=self._clock.next(), random=self.random
         )
+
+    def _encryption_recipients(self, recipient: JID) -> tuple[KeyTransportRecipient, ...]:
+        found = self._recipients_of(bare(recipient))
+        if not found:
+            raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")
+        if self.options.encrypt_to_self and self.identity.can_decrypt:
+            return (*found, self._recipient(self.identity.certificate))
+        return found
 
     def _include_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""
@@ -174,8 +176,8 @@ class Protection:
         return self._recipients[jid][1]
 
     def _candidates(self, jid: str) -> Iterable[tuple[ParsedCertificate, Sequence[ParsedCertificate]]]:
-        for certificate in self.peers.get(jid, ()):
-            yield certificate, ()
+        for known in self.peers.get(jid, ()):
+            yield known[0], known[1:]
         for chain in self.store.certificates(jid):
             parsed = [each for der in chain if (each := self._pool.parse(der)) is not None]
             if parsed:
@@ -332,7 +334,7 @@ class Protection:
             return False
         self._pool.add(certificate)
         self._recipients.pop(jid, None)
-        if any(each.fingerprint == certificate.fingerprint for each in self.peers.get(jid, ())):
+        if any(known[0].fingerprint == certificate.fingerprint for known in self.peers.get(jid, ())):
             return False
         above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
         return self.store.add_certificate(jid, (certificate.der, *above))
@@ -349,10 +351,12 @@ class Protection:
             return
 
 
-def index_by_name(certificates: Iterable[ParsedCertificate]) -> dict[str, list[ParsedCertificate]]:
-    """Return certificates by the bare JIDs that they name."""
-    found: dict[str, list[ParsedCertificate]] = {}
-    for certificate in certificates:
-        for jid in certificate_jids(certificate.certificate):
-            found.setdefault(jid, []).append(certificate)
+def index_by_name(groups: Iterable[Sequence[ParsedCertificate]]) -> dict[str, list[Known]]:
+    """Return certificates by the bare JIDs that they name; a group is what stood in one file."""
+    found: dict[str, list[Known]] = {}
+    for group in groups:
+        for certificate in group:
+            others = [each for each in group if each is not certificate]
+            for jid in certificate_jids(certificate.certificate):
+                found.setdefault(jid, []).append((certificate, *others))
     return found

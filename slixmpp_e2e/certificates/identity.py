@@ -27,6 +27,8 @@ class Identity:
     #: The normalised bare JIDs that the certificate names.
     jids: frozenset[str]
     signer: Signer
+    #: The same, named by key identifier where the certificate has one: shorter, for who has the certificate.
+    short_signer: Signer
 
     @property
     def can_decrypt(self) -> bool:
@@ -66,8 +68,10 @@ def identity(
             f"there is no signature scheme {scheme!r}; there are {', '.join(sorted(SCHEMES))}"
         )
     above = tuple(ParsedCertificate.from_x509(each) for each in chain if each.issuer != each.subject)
-    signer = Signer(key, own, above, scheme=SCHEMES[scheme] if scheme else None)
-    return Identity(key, own, above, jids, signer)
+    row = SCHEMES[scheme] if scheme else None
+    signer = Signer(key, own, above, scheme=row)
+    short_signer = Signer(key, own, above, scheme=row, key_identifier=True) if own.key_identifier else signer
+    return Identity(key, own, above, jids, signer, short_signer)
 
 
 def load_pem(

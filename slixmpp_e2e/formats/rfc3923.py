@@ -77,7 +77,11 @@ def protect(
 
     Raises `InvalidStanzaError` for a stanza that can't be written as XML.
     """
-    entity = _write_object(stanza, sender, recipient, moment)
+    entity = _secure(_write_object(stanza, sender, recipient, moment), sealing, moment, random)
+    return entity.decode().replace("\r\n", "\n")  # what XML makes of it anyway (ERRATA E09)
+
+
+def _secure(entity: bytes, sealing: Sealing, moment: int, random: Random) -> bytes:
     if sealing.signer is None:
         return _write_envelope(entity, sealing, random)
     signing_time = to_datetime(moment)
@@ -91,16 +95,16 @@ def protect(
             certificates=sealing.certificates,
         )
         micalg = _MICALG[sealing.signer.scheme.digest.name]
-        return mime.multipart_signed(entity, signature, micalg=micalg, boundary=random(12).hex()).decode()
+        return mime.multipart_signed(entity, signature, micalg=micalg, boundary=random(12).hex())
     # E08: binary inside the envelope, base64 once
     signed = sign(entity, sealing.signer, signing_time=signing_time, certificates=sealing.certificates)
     return _write_envelope(mime.pkcs7_mime(signed, "signed-data", binary=True), sealing, random)
 
 
-def _write_envelope(entity: bytes, sealing: Sealing, random: Random) -> str:
+def _write_envelope(entity: bytes, sealing: Sealing, random: Random) -> bytes:
     der = encrypt(entity, sealing.recipients, cipher=sealing.cipher, random=random)
     kind = "authEnveloped-data" if sealing.cipher.authenticated else "enveloped-data"  # RFC 8551 3.2.2
-    return mime.pkcs7_mime(der, kind, binary=False).decode()
+    return mime.pkcs7_mime(der, kind, binary=False)
 
 
 def _write_object(stanza: Element, sender: JID, recipient: JID, moment: int) -> bytes:

@@ -13,13 +13,15 @@ from slixmpp.jid import JID
 from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, RefusedError
 from slixmpp_e2e.media import cpim, mime
 from slixmpp_e2e.media.addresses import jid_to_uri
-from slixmpp_e2e.namespaces import CLIENT
+from slixmpp_e2e.namespaces import CLIENT, XML
 from slixmpp_e2e.stanza import Outer
 
 _BODY: Final = f"{{{CLIENT}}}body"
 _SUBJECT: Final = f"{{{CLIENT}}}subject"
 _MESSAGE: Final = f"{{{CLIENT}}}message"
-_PLAIN_ATTRIBUTES: Final = frozenset({"from", "to", "type", "id"})
+_LANG: Final = f"{{{XML}}}lang"
+_PLAIN_ATTRIBUTES: Final = frozenset({"from", "to", "type", "id", _LANG})
+_LANGUAGE: Final = re.compile(r"[A-Za-z0-9-]{1,35}")  # ERRATA C11
 #: What may stand left of the "@" of a Content-ID (RFC 5322 3.2.3).
 _ID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_ID: Final = 200
@@ -30,7 +32,12 @@ _ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff
 def fits_text(message: Element) -> bool:
     """Tell whether a message can travel as text/plain and come back as it was (its type aside)."""
     children = [child.tag for child in message]
-    if children not in ([_BODY], [_SUBJECT, _BODY], [_BODY, _SUBJECT]) or message.keys() - _PLAIN_ATTRIBUTES:
+    if not _LANGUAGE.fullmatch(message.get(_LANG, "en")):
+        return False
+    if (
+        children not in ([_BODY], [_SUBJECT, _BODY], [_BODY, _SUBJECT])
+        or set(message.keys()) - _PLAIN_ATTRIBUTES
+    ):
         return False
     if any(child.attrib or len(child) or not child.text or (child.tail or "").strip() for child in message):
         return False
@@ -48,6 +55,8 @@ def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]
     if identifier := message.get("id"):
         # RFC 3922 4.1.3: our ids are unique, so they map
         fields.append(f"Content-ID: <{identifier}@{_content_id_domain(sender)}>")
+    if language := message.get(_LANG):
+        fields.append(f"Content-Language: {language}")
     if not text.isascii():
         fields.append("Content-Transfer-Encoding: 8bit")
     headers = [] if subject is None else [cpim.Header("Subject", subject)]
@@ -73,11 +82,14 @@ def read_text(message: cpim.CPIMMessage, entity: mime.Entity, outer: Outer) -> E
         element.set("type", outer.type)
     if (identifier := _identifier(entity, outer.sender)) is not None:
         element.set("id", identifier)
+    language = entity.fields.get("content-language", "")
+    if _LANGUAGE.fullmatch(language):
+        element.set(_LANG, language)
     for subject in subjects:
         found = SubElement(element, _SUBJECT)
         found.text = subject.value
         if subject.language:
-            found.set("{http://www.w3.org/XML/1998/namespace}lang", subject.language)
+            found.set(_LANG, subject.language)
     SubElement(element, _BODY).text = text.replace("\r\n", "\n").replace("\r", "\n")
     return element
 

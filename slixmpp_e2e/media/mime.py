@@ -253,14 +253,14 @@ def multipart_signed(content: bytes, signature: bytes, *, micalg: str, boundary:
 
 
 def pkcs7_mime(der: bytes, smime_type: str, *, binary: bool) -> bytes:
-    """Return an application/pkcs7-mime entity: base64 where it stands in XML, binary inside an envelope."""
-    encoding = b"binary" if binary else b"base64"
-    return b"".join(
-        (
-            f"Content-Type: application/pkcs7-mime; smime-type={smime_type}; name=smime.p7m\r\n".encode(),
-            b"Content-Transfer-Encoding: ",
-            encoding,
-            b"\r\nContent-Disposition: attachment; handling=required; filename=smime.p7m\r\n\r\n",
-            der if binary else encode_base64(der),
-        )
+    """Return an application/pkcs7-mime entity: base64 where it stands in XML, binary inside an envelope.
+
+    Inside an envelope nobody saves it as a file, so the file name of RFC 3851 3.2.1 is left out there.
+    """
+    name, filename = ("", "") if binary else ("; name=smime.p7m", "; filename=smime.p7m")
+    header = (
+        f"Content-Type: application/pkcs7-mime; smime-type={smime_type}{name}\r\n"
+        f"Content-Transfer-Encoding: {'binary' if binary else 'base64'}\r\n"
+        f"Content-Disposition: attachment; handling=required{filename}\r\n\r\n"
     )
+    return header.encode() + (der if binary else encode_base64(der))

@@ -69,11 +69,7 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     check_options(config)
     identity = load_identity(config)
     clock: Callable[[], int] = config["clock"]
-    peers = [
-        each
-        for path in _files(config["peer_certificates"], "peer_certificates")
-        for each in _certificates(path)
-    ]
+    peers = [_certificates(path) for path in _files(config["peer_certificates"], "peer_certificates")]
     pins, pinned = _pins(config["pins"])
     store = _store(config, clock)
     try:
@@ -84,7 +80,9 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
             store,
             clock,
             options=_options(config),
-            peers=index_by_name([ParsedCertificate.from_x509(each) for each in (*peers, *pinned)]),
+            peers=index_by_name(
+                [[ParsedCertificate.from_x509(each) for each in group] for group in (*peers, pinned)]
+            ),
         )
     except CertificateError as error:
         store.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from asn1crypto import cms as asn1crypto_cms
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from slixmpp_e2e.cms.algorithms import (
     ID_DATA,
     ID_ENVELOPED_DATA,
     ID_SIGNED_DATA,
-    SHA256,
     ContentCipher,
 )
 from slixmpp_e2e.cms.asn1 import CONSTRUCTED, Reader, integer, octet_string, oid, sequence, tlv
@@ -24,6 +24,7 @@ from slixmpp_e2e.cms.enveloped_data import content_type, encrypt, parse_envelope
 from slixmpp_e2e.cms.recipients import TRANSPORTS, DecryptionKeys, KeyTransportInfo, KeyTransportRecipient
 from slixmpp_e2e.cms.signatures import RSA_ENCRYPTION
 from slixmpp_e2e.errors import MalformedError, UndecryptableError
+from tests.cms.der_trees import streamed
 from tests.pki import PKI, Entity
 
 CONTENT = b"Content-type: text/plain\r\n\r\nO Romeo, Romeo!\r\n"
@@ -203,8 +204,6 @@ def test_the_authenticated_attributes_are_covered_by_the_tag(romeo: Entity) -> N
     """RFC 5083 2.2: what is covered is the SET OF, the wire has [1] IMPLICIT."""
     attributes = sequence(oid("1.2.3"), tlv(0x31, integer(1)))
     key, nonce = os.urandom(16), os.urandom(12)
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     sealed = AESGCM(key).encrypt(nonce, CONTENT, tlv(0x31, attributes))
     algorithm = sequence(AES128_GCM.identifier, sequence(octet_string(nonce), integer(16)))
 
@@ -321,6 +320,22 @@ def test_what_follows_an_object_is_left_to_the_caller(romeo: Entity, rest: bytes
     assert parse_enveloped_data(data + rest).size == len(data)
 
 
+@given(data=st.data(), name=st.sampled_from(["aes128-cbc", "aes128-gcm"]), rest=st.binary(max_size=9))
+def test_a_streamed_object_is_read_as_its_der(
+    romeo: Entity, data: st.DataObject, name: str, rest: bytes
+) -> None:
+    version, infos, encrypted, *tag = _fields(encrypt(CONTENT, _to(romeo), cipher=CIPHERS_BY_NAME[name]))
+    if data.draw(st.booleans()):  # [0] IMPLICIT OCTET STRING in two pieces
+        *first, content = Reader(encrypted).enter().elements(limit=3)
+        whole = Reader(content).implicit_octets(0)
+        encrypted = sequence(*first, tlv(0xA0, octet_string(whole[:5]), octet_string(whole[5:])))
+    kind = ID_AUTH_ENVELOPED_DATA if tag else ID_ENVELOPED_DATA
+    rewritten = data.draw(streamed(_object(version, infos, encrypted, *tag, kind=kind)))
+    parsed = parse_enveloped_data(rewritten + rest)
+    assert parsed.size == len(rewritten)
+    assert parsed.decrypt(_keys(romeo)).without_padding() == CONTENT
+
+
 # --------------------------------------------------------------------------- content types
 
 
@@ -359,7 +374,3 @@ def test_octets_have_a_content_type_or_are_malformed(data: bytes) -> None:
         return
     assert found[0] == 0x06
     assert found in data
-
-
-def test_sha256_is_no_content_cipher() -> None:
-    assert SHA256.identifier not in {cipher.identifier for cipher in CIPHERS_BY_NAME.values()}

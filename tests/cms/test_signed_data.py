@@ -15,6 +15,7 @@ from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_data, sign
 from slixmpp_e2e.errors import CertificateError, MalformedError, SignatureError
+from tests.cms.der_trees import streamed
 from tests.cms.forge import CONTENT_IS_DATA, message_digest, signed_data, signer_info
 from tests.pki import MOMENT, PKI, Entity, make_certificate
 
@@ -257,6 +258,17 @@ def test_what_follows_an_object_is_left_to_the_caller(signer: Signer, rest: byte
     data = sign(CONTENT, signer, signing_time=MOMENT)
     parsed = parse_signed_data(data + rest)
     assert parsed.size == len(data)
+    assert parsed.verify(CertificatePool())[0] == CONTENT
+
+
+@given(data=st.data(), rest=st.binary(max_size=9))
+def test_a_streamed_object_is_read_as_its_der(signer: Signer, data: st.DataObject, rest: bytes) -> None:
+    whole = sign(CONTENT, signer, signing_time=MOMENT)
+    rewritten = data.draw(streamed(whole))
+    parsed, expected = parse_signed_data(rewritten + rest), parse_signed_data(whole)
+    assert parsed.size == len(rewritten)
+    assert parsed.certificates == expected.certificates
+    assert parsed.signer_infos == expected.signer_infos
     assert parsed.verify(CertificatePool())[0] == CONTENT
 
 
