@@ -121,12 +121,12 @@ class Protection:
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
         now = self.now()
+        recipients = () if level is Level.SIGN else self._encryption_recipients(recipient)
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
             self.identity.check_validity(to_datetime(now))
             certificates = self._include_certificates(recipient, now)
             signer = self.identity.signer if certificates else self.identity.short_signer
-        recipients = () if level is Level.SIGN else self._encryption_recipients(recipient)
         sealing = rfc3923.Sealing(signer, recipients, self.options.cipher, certificates=certificates)
         return rfc3923.protect(
             stanza, sealing, sender=sender, recipient=recipient, moment=self._clock.next(), random=self.random

@@ -99,7 +99,7 @@ def parse(data: bytes) -> CPIMMessage:
             else:
                 default = uri  # ERRATA C06: from here on a "From" is another From
         elif namespace == CORE and name == "Require":
-            _require(value, prefixes)
+            _require(value, default, prefixes)
         elif namespace is not None:
             headers.append(Header(name, unescape(value), _language(header[2]), namespace))
     return CPIMMessage(tuple(headers), content)
@@ -121,10 +121,10 @@ def _header_lines(data: bytes) -> tuple[Sequence[str], bytes]:
     return lines, data[end + 2 * len(line_break) :]
 
 
-def _require(value: str, prefixes: dict[str, str]) -> None:
+def _require(value: str, default: str, prefixes: dict[str, str]) -> None:
     for feature in value.split(","):
         prefix, dot, name = feature.strip().rpartition(".")
-        namespace = prefixes.get(prefix) if dot else CORE
+        namespace = prefixes.get(prefix) if dot else default
         if namespace != CORE or name not in _UNDERSTOOD:
             raise RefusedError("a feature is required that is not understood", reason="unsupported")
 

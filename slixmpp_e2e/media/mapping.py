@@ -41,6 +41,9 @@ def fits_text(message: Element) -> bool:
         return False
     if any(child.attrib or len(child) or not child.text or (child.tail or "").strip() for child in message):
         return False
+    body, subject = message.findtext(_BODY, ""), message.findtext(_SUBJECT, "")
+    if "\r" in body or subject != subject.strip(" ") or (message.text or "").strip():  # they would change
+        return False
     identifier = message.get("id", "")
     return not identifier or (len(identifier) <= _MAX_ID and _ID.fullmatch(identifier) is not None)
 
@@ -50,7 +53,7 @@ def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]
     body, subject = message.findtext(_BODY, ""), message.findtext(_SUBJECT)
     if _ILLEGAL.search(body) or _ILLEGAL.search(subject or ""):
         raise InvalidStanzaError("text with characters that XML can't carry")
-    text = body.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
+    text = body.replace("\n", "\r\n").encode()
     fields = ["Content-type: text/plain; charset=utf-8"]
     if identifier := message.get("id"):
         # RFC 3922 4.1.3: our ids are unique, so they map

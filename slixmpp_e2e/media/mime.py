@@ -215,8 +215,11 @@ def base64_prefix(data: bytes, start: int) -> tuple[bytes, int]:
     found = _BASE64.match(data, start)
     assert found is not None
     text = found[0].rstrip(_WHITE_SPACE)
+    digits = text.translate(None, _WHITE_SPACE)
+    if len(digits) % 4:  # binascii lets "AAAA=" pass
+        raise MalformedError("not base64")
     try:
-        return binascii.a2b_base64(text.translate(None, _WHITE_SPACE), strict_mode=True), start + len(text)
+        return binascii.a2b_base64(digits, strict_mode=True), start + len(text)
     except binascii.Error:
         raise MalformedError("not base64") from None
 

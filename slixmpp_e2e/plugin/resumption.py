@@ -60,11 +60,11 @@ class Resumption:
 
     def observe(self, element: Any) -> None:
         """See the answer of stream management before slixmpp does."""
-        if self._management is None or element.namespace != SM:
+        if self._management is None:
             return
-        if element.name == "resumed":
+        if element.xml.tag == f"{{{SM}}}resumed":
             self._resend(element)
-        elif element.name == "failed":
+        elif element.xml.tag == f"{{{SM}}}failed":
             self._report_unconfirmed()
 
     @property

@@ -1,0 +1,1 @@
+"""Floor 2: identities, paths, pins and names."""

@@ -1,0 +1,1 @@
+"""Floor 2: the formats of a protected stanza."""

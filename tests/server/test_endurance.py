@@ -1,0 +1,93 @@
+"""A thousand messages each way while the connections are cut again and again (issue: nothing lost, none twice)."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from slixmpp import ClientXMPP
+
+from .clients import connect, new_client, round_trip
+from .protected import Failures, introduce, make_pki, protect
+from .proxy import RecordingProxy
+
+MESSAGES = 1000
+CUTS = 24
+SECRET = "the-canary-of-verona"
+
+
+class Talker:
+    """One client behind its own proxy."""
+
+    def __init__(self, xmpp: ClientXMPP, proxy: RecordingProxy, failures: Failures) -> None:
+        self.xmpp, self.proxy, self.failures = xmpp, proxy, failures
+        self.received: list[int] = []
+        self.resumed = 0
+        self.unproven = 0
+        xmpp.add_event_handler("message", self._take)
+        xmpp.add_event_handler("session_resumed", self._count)
+
+    def _count(self, _) -> None:
+        self.resumed += 1
+
+    def _take(self, message) -> None:
+        report = self.xmpp.plugin["e2e"].report(message)
+        if report is None or not report.authenticated or not report.encrypted:
+            self.unproven += 1
+        self.received.append(int(message["body"].partition(" ")[0]))
+
+    async def speak(self, to: str) -> None:
+        for number in range(MESSAGES):
+            self.xmpp.send_message(to, f"{number} {SECRET}", mtype="chat")
+            if number % 10 == 9:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_thousand_messages_each_way_survive_two_dozen_cuts(server, tmp_path):
+    pki = make_pki(tmp_path)
+    async with AsyncExitStack() as stack:
+        talkers = []
+        for name, other in (("romeo", "juliet"), ("juliet", "romeo")):
+            proxy = await stack.enter_async_context(RecordingProxy(server.port))
+            client = new_client(f"{name}@localhost/{name}", plugins=["xep_0198"])
+            failures = protect(client, pki.options(name, peer_certificates=introduce(pki, other)))
+            stack.push_async_callback(_close, client)
+            await connect(client, proxy.port, reconnect=True)
+            client.send_presence()
+            await round_trip(client)
+            talkers.append(Talker(client, proxy, failures))
+        romeo, juliet = talkers
+        async with asyncio.timeout(90):
+            await asyncio.gather(
+                romeo.speak("juliet@localhost/juliet"), juliet.speak("romeo@localhost/romeo"), _cut(talkers)
+            )
+            while min(len(romeo.received), len(juliet.received)) < MESSAGES:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # what came twice would come now
+        for talker in talkers:
+            assert talker.received == list(range(MESSAGES))
+            assert talker.unproven == 0
+            assert talker.failures.received == []
+            assert talker.failures.sent == []
+            assert SECRET.encode() not in talker.proxy.recorded_from_clients
+            assert SECRET.encode() not in talker.proxy.recorded_to_clients
+        assert romeo.resumed + juliet.resumed >= 20
+        for talker in talkers:
+            assert talker.xmpp.plugin["e2e"].stats()["sealed"] >= MESSAGES
+
+
+async def _cut(talkers: list[Talker]) -> None:
+    for number in range(CUTS):
+        await asyncio.sleep(0.06)
+        talker = talkers[number % 2]
+        if number % 3 == 0:  # some of it is lost in flight
+            talker.proxy.swallow("to_clients" if number % 2 else "from_clients")
+            await asyncio.sleep(0.01)
+        before = talker.resumed
+        talker.proxy.cut()
+        while talker.resumed == before:
+            await asyncio.sleep(0.01)
+
+
+async def _close(client: ClientXMPP) -> None:
+    from .clients import close
+
+    await close(client)
