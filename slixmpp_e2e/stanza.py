@@ -33,6 +33,7 @@ _TEXT: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#1
 _ATTRIBUTE: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 )
+_XMLNS: Final = "http://www.w3.org/2000/xmlns/"
 _XML_NAME: Final = re.compile(r"[^\W\d][\w.\-]*")
 
 
@@ -51,9 +52,11 @@ def serialise(element: Element, namespace: str = "") -> str:
 
 
 def _write(element: Element, namespace: str, write: Callable[[str], None], depth: int) -> None:
-    if depth > _MAX_DEPTH:
+    if depth > _MAX_DEPTH - 2:  # what holds the stanza is a level, too
         raise InvalidStanzaError("the stanza is nested too deeply")
     own, name = _qualified(element.tag, namespace)
+    if own == XML:
+        raise InvalidStanzaError("an element in the namespace of xml:lang")
     write(f"<{name}")
     if own != namespace:
         write(f' xmlns="{_escape(own, _ATTRIBUTE)}"')
@@ -85,8 +88,10 @@ def _qualified(tag: Any, default: str) -> tuple[str, str]:
     if not isinstance(tag, str):
         raise InvalidStanzaError("a comment or processing instruction")
     uri, brace, name = tag.rpartition("}")
-    if not _XML_NAME.fullmatch(name):
+    if not _XML_NAME.fullmatch(name) or name == "xmlns":
         raise InvalidStanzaError(f"{name[:40]!r} is no XML name")
+    if "}" in uri or uri[1:] == _XMLNS:
+        raise InvalidStanzaError(f"{uri[1:40]!r} is no namespace that a reader takes")
     return (uri[1:] if brace else default), name
 
 
@@ -105,6 +110,8 @@ def parse_xml(data: bytes) -> Element:
     """Return the element that a document holds; raise `MalformedError` for anything but plain elements."""
     if len(data) > MAX_OCTETS:
         raise MalformedError("an XML document that is too large")
+    if b"\0" in data:  # expat takes "<" and NUL for UTF-16, whatever it was told
+        raise MalformedError("XML in another encoding than UTF-8")
     builder = _Builder()
     try:
         data.decode("utf-8")
@@ -122,7 +129,7 @@ class _Builder:
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._data
+        parser.CharacterDataHandler = self.tree.data
         parser.XmlDeclHandler = self._declaration
         parser.StartDoctypeDeclHandler = self._refuse
         parser.EntityDeclHandler = self._refuse
@@ -136,14 +143,11 @@ class _Builder:
             raise MalformedError("XML that is too deep, or has too many elements or attributes")
         if len(name) > _MAX_NAME or any(len(key) > _MAX_NAME for key in attributes):
             raise MalformedError("an XML name that is too long")
-        self.tree.start(_clark(name), {_clark(key): _legal(value) for key, value in attributes.items()})
+        self.tree.start(_clark(name), {_clark(key): value for key, value in attributes.items()})
 
     def _end(self, name: str) -> None:
         self._depth -= 1
         self.tree.end(_clark(name))
-
-    def _data(self, data: str) -> None:
-        self.tree.data(_legal(data))
 
     def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
         if (encoding or "utf-8").lower() != "utf-8":
@@ -155,12 +159,6 @@ class _Builder:
 
 def _clark(name: str) -> str:
     return "{" + name if "}" in name else name
-
-
-def _legal(text: str) -> str:
-    if _ILLEGAL.search(text):  # expat lets U+FFFE and U+FFFF pass
-        raise MalformedError("a character that XML can't carry")
-    return text
 
 
 def remap(element: Element, namespace: str, target: str) -> None:

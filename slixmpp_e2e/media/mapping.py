@@ -25,6 +25,7 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z0-9-]{1,35}")  # ERRATA C11
 #: What may stand left of the "@" of a Content-ID (RFC 5322 3.2.3).
 _ID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_ID: Final = 200
+_MAX_SUBJECT: Final = 2000  # six octets each, when escaped: `cpim` bounds the headers
 _CONTENT_ID: Final = re.compile(r"<([^<>\s]+)>")
 _ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -43,6 +44,8 @@ def fits_text(message: Element) -> bool:
         return False
     body, subject = message.findtext(_BODY, ""), message.findtext(_SUBJECT, "")
     if "\r" in body or subject != subject.strip(" ") or (message.text or "").strip():  # they would change
+        return False
+    if len(subject) > _MAX_SUBJECT:
         return False
     identifier = message.get("id", "")
     return not identifier or (len(identifier) <= _MAX_ID and _ID.fullmatch(identifier) is not None)

@@ -34,13 +34,13 @@ def signer_info(
     unsigned: bytes = b"",
 ) -> bytes:
     """Return a SignerInfo whose signature is valid over its attributes, whatever they are, or over `over`."""
-    attributes = None if attributes is None else b"".join(attributes)
-    signed = over if over is not None else tlv(SET, attributes or b"")
+    joined = b"".join(attributes or ())
+    signed = tlv(SET, joined) if over is None else over
     return sequence(
         integer(1),
         entity.parsed.issuer_and_serial if identifier is None else identifier,
         (digest or scheme.digest).algorithm_identifier,
-        b"" if attributes is None else tlv(CONSTRUCTED, attributes),
+        b"" if attributes is None else tlv(CONSTRUCTED, joined),
         scheme.algorithm_identifier if algorithm is None else algorithm,
         octet_string(scheme.sign(entity.key, signed)),
         unsigned,

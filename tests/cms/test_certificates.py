@@ -104,6 +104,16 @@ def test_an_empty_issuer_name_is_a_name(juliet: Entity) -> None:
     assert parsed.issuer_and_serial == sequence(nobody, integer(juliet.certificate.serial_number))
 
 
+def test_a_certificate_of_version_1_has_identifiers_too(juliet: Entity) -> None:
+    fields = Reader(juliet.der).enter()
+    _version, *parts, _extensions = Reader(fields.element()).enter().elements(limit=10)
+    parsed = CertificatePool().parse(sequence(sequence(*parts), *fields.elements(limit=2)))
+    assert parsed is not None
+    assert parsed.certificate.version is x509.Version.v1
+    assert parsed.issuer_and_serial == juliet.parsed.issuer_and_serial
+    assert parsed.key_identifier is None
+
+
 # --------------------------------------------------------------------------- strength
 
 

@@ -223,6 +223,16 @@ def test_our_keys_are_found_by_both_identifiers(juliet: Entity, romeo: Entity) -
     assert keys.find(read_recipient_infos([info])) is None
 
 
+def test_a_key_whose_certificate_has_no_key_identifier_is_found_by_the_other(romeo: Entity) -> None:
+    bare = make_certificate(romeo.key, "Romeo", jid="romeo@example.net", subject_key_identifier=False)
+    parsed = ParsedCertificate.from_x509(bare)
+    keys = DecryptionKeys([(romeo.key, parsed)])
+    found = keys.find(read_recipient_infos([KeyTransportRecipient(parsed).recipient_info(KEY)]))
+    assert found is not None
+    assert found[1] is parsed
+    assert keys.find(read_recipient_infos([_info(sequence(RSA_ENCRYPTION), b"")])) is None
+
+
 def test_only_the_first_recipient_info_for_us_is_taken(juliet: Entity, romeo: Entity) -> None:
     """Trying the next one would tell which was good (CVE-2019-1563)."""
     keys = DecryptionKeys([(juliet.key, juliet.parsed), (romeo.key, romeo.parsed)])

@@ -229,6 +229,14 @@ def test_another_structure_is_malformed(data: bytes) -> None:
         parse_signed_data(data)
 
 
+def test_revocation_lists_in_the_object_are_not_looked_at(juliet: Entity) -> None:
+    rest = Reader(signed_data(CONTENT, [_info(juliet)], [juliet.der])).enter()
+    kind, fields = rest.element(), rest.explicit(0).elements(limit=5)
+    fields.insert(4, tlv(0xA1, sequence()))
+    data = sequence(kind, tlv(0xA0, sequence(*fields)))
+    assert parse_signed_data(data).verify(CertificatePool())[0] == CONTENT
+
+
 def test_content_with_something_behind_it_is_malformed(juliet: Entity) -> None:
     data = signed_data(CONTENT, [_info(juliet)])
     inside = tlv(0xA0, octet_string(CONTENT))

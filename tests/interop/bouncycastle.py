@@ -13,6 +13,7 @@ from tests.pki import PKI
 
 _SOURCE = Path(__file__).with_name("BouncyCastlePeer.java")
 _JARS = ("bcprov", "bcutil", "bcpkix")
+#: Where Debian puts them.
 _JAR_DIRECTORY = Path("/usr/share/java")
 _SCHEMES = {
     "rsa-sha1": "SHA1withRSA",

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import ssl
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -20,6 +21,13 @@ class Adapter:
 
     def __init__(self, base: Path) -> None:
         self.base = base
+        self.loop = asyncio.new_event_loop()
+        self._receivers: list[Receiver] = []
+
+    def close_receivers(self) -> None:
+        """Close the stores of all receivers so far."""
+        while self._receivers:
+            self._receivers.pop().xmpp.plugin.disable("e2e")
 
     def supports(self, option: str) -> bool:
         """Tell which receiver options and operations there are."""
@@ -27,16 +35,18 @@ class Adapter:
 
     def new(self, config: dict, state_dir: Path) -> "Receiver":
         """Return a fresh receiver."""
-        return Receiver(self.base, config, state_dir)
+        receiver = Receiver(self.base, config, state_dir, self.loop)
+        self._receivers.append(receiver)
+        return receiver
 
 
 class Receiver:
     """One client with the plugin."""
 
-    def __init__(self, base: Path, config: dict, state_dir: Path) -> None:
+    def __init__(self, base: Path, config: dict, state_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.base, self.config, self.state_dir = base, config, state_dir
         self.now = 0
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop
         self.sent: list = []
         self.delivered: list = []
         self.why = ""
@@ -45,7 +55,8 @@ class Receiver:
     def _start(self) -> None:
         base, config = self.base, self.config
         options = config["options"]
-        xmpp = self.xmpp = slixmpp.ClientXMPP(config["jid"], "secret")
+        unused_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the root certificates takes long
+        xmpp = self.xmpp = slixmpp.ClientXMPP(config["jid"], "secret", ssl_context=unused_tls)
         xmpp.loop = self.loop
         pins = {jid: base / files[0] for jid, files in config["pinned"].items()}
         # a key that is too weak can't be configured at all: then the receiver is one with another key
@@ -104,7 +115,12 @@ class Receiver:
         try:
             element = ET.fromstring(xml)
         except ET.ParseError as error:
-            return {"delivered": [], "replies": [], "passthrough": False, "why": f"no stream survives this: {error}"}
+            return {
+                "delivered": [],
+                "replies": [],
+                "passthrough": False,
+                "why": f"no stream survives this: {error}",
+            }
         self.xmpp._spawn_event(element)
         self.loop.run_until_complete(asyncio.sleep(0))
         reports = [(stanza, self.xmpp.plugin["e2e"].report(stanza)) for stanza in self.delivered]

@@ -1,0 +1,40 @@
+# `make demo` and `make test` do all the set-up that they need, in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: demo test check fuzz benchmark timing clean
+
+demo: $(VENV)/.installed
+	$(BIN)/slixmpp-e2e demo
+
+test: $(VENV)/.installed
+	$(PYTEST)
+
+# What CI runs of it: lint, format, types.
+check: $(VENV)/.installed
+	$(BIN)/pip install --quiet '.[lint]'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Every property test with 200 times as many examples: hours.
+fuzz: $(VENV)/.installed
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python -m tests.benchmarks
+
+timing: $(VENV)/.installed
+	$(BIN)/python -m tests.security.timing
+	$(BIN)/python -m tests.security.timing_whole_way
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
