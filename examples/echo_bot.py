@@ -13,6 +13,8 @@ import slixmpp
 
 import slixmpp_e2e
 
+log = logging.getLogger(__name__)
+
 
 class EchoBot(slixmpp.ClientXMPP):
     def __init__(self, jid: str, password: str, options: dict[str, Any]) -> None:
@@ -31,7 +33,7 @@ class EchoBot(slixmpp.ClientXMPP):
             message.reply(f"{report.signer} said: {message['body']}").send()
 
     def on_error(self, failure: slixmpp_e2e.ReceiveFailure) -> None:
-        logging.warning("from %s: %s", failure.stanza["from"], failure.error.diagnostics())
+        log.warning("from %s: %s", failure.stanza["from"], failure.error.diagnostics())
 
 
 def main() -> None:

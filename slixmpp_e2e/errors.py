@@ -59,12 +59,6 @@ class UnprotectableError(LocalError):
     code = "unprotectable"
 
 
-class NotSupportedError(LocalError):
-    """A stanza that this version does not know how to protect; it was not sent."""
-
-    code = "not-supported"
-
-
 class TooLargeError(LocalError):
     """The protected stanza would be larger than servers accept."""
 

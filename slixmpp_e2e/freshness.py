@@ -51,6 +51,8 @@ def parse_date_time(text: str) -> int:
             raise TimestampError("an offset that does not exist", reason="missing")
         offset = (hours * 60 + minutes) * 60 * SECOND
         moment -= offset if found[8] == "+" else -offset
+    if not _FIRST <= moment < _LAST:
+        raise TimestampError("a timestamp of a year that does not exist", reason="missing")
     return moment
 
 
@@ -70,6 +72,11 @@ def to_datetime(moment: int) -> datetime:
     """Return a moment as an aware datetime, to the microsecond."""
     seconds, rest = divmod(moment, SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // MICROSECOND)
+
+
+#: What a datetime can be; an offset or a leap second may lead out of it.
+_FIRST: Final = from_datetime(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = from_datetime(datetime.max.replace(tzinfo=UTC, microsecond=0)) + SECOND
 
 
 # --------------------------------------------------------------------------- sending
@@ -191,11 +198,9 @@ class MemoryReplayRecord:
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """See `ReplayRecord`."""
-        record = self._signers.get(signer)
-        if record is None:
-            if len(self._signers) == self._max_signers:
-                self._drop_one()
-            record = self._signers[signer] = _SignerRecord(newest=self._floor)
+        if signer not in self._signers and not self._make_room(timestamp):
+            return Admission(seen=True, highest=None)
+        record = self._signers.setdefault(signer, _SignerRecord(newest=timestamp))
         highest = record.highest(since=received - RECENT)
         if digest in record.digests or timestamp <= max(record.floor, self._floor):
             return Admission(seen=True, highest=highest)
@@ -204,9 +209,18 @@ class MemoryReplayRecord:
             record.drop_oldest()
         return Admission(seen=False, highest=highest)
 
-    def _drop_one(self) -> None:
-        name = min(self._signers, key=lambda each: self._signers[each].newest)
-        self._floor = max(self._floor, self._signers.pop(name).newest)
+    def _make_room(self, timestamp: int) -> bool:
+        """Make room for another signer; return False where his stanza would be below the floor after that."""
+        if timestamp <= self._floor:
+            return False
+        if len(self._signers) == self._max_signers:
+            name = min(self._signers, key=lambda each: self._signers[each].newest)
+            newest = self._signers[name].newest
+            if timestamp <= newest:
+                return False
+            del self._signers[name]
+            self._floor = newest
+        return True
 
 
 @dataclass(slots=True)

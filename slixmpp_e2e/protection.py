@@ -125,12 +125,15 @@ class Protection:
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
             self.identity.check_validity(to_datetime(now))
-            certificates = self._include_certificates(recipient, now)
+            certificates = self._includes_certificates(recipient, now)
             signer = self.identity.signer if certificates else self.identity.short_signer
         sealing = rfc3923.Sealing(signer, recipients, self.options.cipher, certificates=certificates)
-        return rfc3923.protect(
+        text = rfc3923.protect(
             stanza, sealing, sender=sender, recipient=recipient, moment=self._clock.next(), random=self.random
         )
+        if certificates:
+            self._remember_inclusion(recipient, now)
+        return text
 
     def _encryption_recipients(self, recipient: JID) -> tuple[KeyTransportRecipient, ...]:
         found = self._recipients_of(bare(recipient))
@@ -140,16 +143,16 @@ class Protection:
             return (*found, self._recipient(self.identity.certificate))
         return found
 
-    def _include_certificates(self, recipient: JID, now: int) -> bool:
+    def _includes_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""
         last = self._inclusions.get(recipient.full)
-        if last is not None and 0 <= now - last < INCLUSION_INTERVAL:
-            return False
+        return last is None or not 0 <= now - last < INCLUSION_INTERVAL
+
+    def _remember_inclusion(self, recipient: JID, now: int) -> None:
         self._inclusions[recipient.full] = now
         self._inclusions.move_to_end(recipient.full)
         if len(self._inclusions) > _INCLUSIONS:
             self._inclusions.popitem(last=False)
-        return True
 
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
@@ -224,8 +227,13 @@ class Protection:
         )
         opened = opener.open_object(text)
         if opened.signer is None:
-            return self._take_unsigned(opened, outer, delayed_since)
+            try:
+                return self._take_unsigned(opened, outer, delayed_since)
+            except RemoteError as error:
+                error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
+                raise
         hints = [each for der in opened.certificates if (each := self._pool.parse(der)) is not None]
+        hints += self._known_chain(bare(outer.sender), opened.signer.certificate)
         try:
             decision = self._judge(outer.sender, opened.signer.certificate, hints)
         except RemoteError as error:
@@ -241,6 +249,13 @@ class Protection:
         return Unprotected(
             content.stanza, report, self._learn(outer.sender, opened.signer.certificate, hints)
         )
+
+    def _known_chain(self, jid: str, certificate: ParsedCertificate) -> list[ParsedCertificate]:
+        """Return what came along with a certificate when it came."""
+        for known, hints in self._candidates(jid):
+            if known.fingerprint == certificate.fingerprint:
+                return list(hints)
+        return []
 
     def _judge(
         self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
@@ -274,11 +289,8 @@ class Protection:
                 window=self.options.window,
             )
         except TimestampError as error:
-            if error.reason in STALE:
-                error.stale = (
-                    content.stanza,
-                    replace(report, timestamp_state=STALE[error.reason], skew=error.skew),
-                )
+            stale = replace(report, timestamp_state=STALE[error.reason], skew=error.skew)
+            error.stale = content.stanza, stale
             raise
 
     def _take_unsigned(self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None) -> Unprotected:
@@ -334,8 +346,6 @@ class Protection:
             return False
         self._pool.add(certificate)
         self._recipients.pop(jid, None)
-        if any(known[0].fingerprint == certificate.fingerprint for known in self.peers.get(jid, ())):
-            return False
         above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
         return self.store.add_certificate(jid, (certificate.der, *above))
 

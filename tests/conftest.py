@@ -1,4 +1,12 @@
-"""What every test may use: one throw-away PKI a session."""
+"""What every test may use: one throw-away PKI a session.
+
+Tests that need another program (marks `server` and `peer`) are skipped where it is not installed, unless
+E2E_REQUIRE_PEERS is set, as CI does: then they fail.
+"""
+
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -7,7 +15,32 @@ from tests.pki import PKI, Entity, make_pki
 
 # RSA is too uneven in time for deadlines; `timeout` in pyproject.toml bounds the whole test.
 settings.register_profile("slixmpp_e2e", deadline=None)
-settings.load_profile("slixmpp_e2e")
+settings.register_profile("fuzz", deadline=None, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "slixmpp_e2e"))
+
+_PROGRAMS = {
+    "server": ("prosody",),
+    "peer": ("openssl", "certutil", "cmsutil", "certtool", "java", "javac"),
+}
+
+
+def _missing(mark: str) -> list[str]:
+    missing = [program for program in _PROGRAMS[mark] if shutil.which(program) is None]
+    if mark == "peer" and not list(Path("/usr/share/java").glob("bcprov*.jar")):
+        missing.append("Bouncy Castle (libbcprov-java, libbcpkix-java, libbcmail-java)")
+    return missing
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what can't run here, and say why."""
+    if os.environ.get("E2E_REQUIRE_PEERS"):
+        return
+    for mark in _PROGRAMS:
+        if missing := _missing(mark):
+            skip = pytest.mark.skip(reason=f"not installed: {', '.join(missing)}")
+            for item in items:
+                if item.get_closest_marker(mark):
+                    item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

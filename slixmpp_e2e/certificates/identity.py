@@ -84,10 +84,9 @@ def load_pem(
     try:
         key = load_pem_private_key(private_key, password)
         found = x509.load_pem_x509_certificates(certificates)
+        own = [each for each in found if each.public_key() == key.public_key()]
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CertificateError(f"unreadable key or certificate: {error}") from None
-    public_key = key.public_key()
-    own = [each for each in found if each.public_key() == public_key]
     if not own:
         raise CertificateError("none of the certificates belongs to the private key")
     return identity(key, own[0], [each for each in found if each is not own[0]], scheme=scheme)

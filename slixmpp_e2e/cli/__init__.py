@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from slixmpp_e2e import __version__
-from slixmpp_e2e.cli import authority, keys, show, structure
+from slixmpp_e2e.cli import authority, demo, keys, show, structure
 from slixmpp_e2e.cli.arguments import Subparsers
 from slixmpp_e2e.errors import ConfigurationError, E2EError
 
@@ -27,7 +27,7 @@ class _CommandModule(Protocol):
     def add_commands(self, subparsers: Subparsers) -> None: ...
 
 
-_MODULES: Final[tuple[_CommandModule, ...]] = (keys, authority, show, structure)
+_MODULES: Final[tuple[_CommandModule, ...]] = (demo, keys, authority, show, structure)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

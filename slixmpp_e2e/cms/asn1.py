@@ -103,7 +103,7 @@ def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     size = data[at - 1] & 0x7F
     if size == 0:
         raise BERError("an indefinite length")
-    if size > 4 or at + size > end:
+    if size > 8 or at + size > end:
         raise ASN1Error("a length that does not fit")
     length = int.from_bytes(data[at : at + size], "big")
     if length < 0x80 or length >> (8 * (size - 1)) == 0:

@@ -116,7 +116,7 @@ class CertificatePool:
         found: ParsedCertificate | None
         try:
             found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CertificateError):
+        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CertificateError, Warning):
             found = None
         self._parsed[der] = found
         if len(self._parsed) > self._capacity:

@@ -27,6 +27,7 @@ from slixmpp_e2e.cms.asn1 import (
     OCTET_STRING,
     SEQUENCE,
     ASN1Error,
+    BERError,
     Reader,
     octet_string,
     oid,
@@ -222,6 +223,8 @@ def read_recipient_infos(elements: Iterable[bytes]) -> tuple[RecipientInfo, ...]
             read = RECIPIENT_INFOS.get(element[0])
             if read is not None:
                 found.append(read(Reader(element).enter(element[0])))
+        except BERError:
+            raise  # the whole object is rewritten and read again
         except ASN1Error:
             continue
     return tuple(found)

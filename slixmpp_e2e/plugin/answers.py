@@ -9,7 +9,7 @@ from typing import Any, Final
 from slixmpp import Iq
 
 from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
-from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, own_jid, type_of
 from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.protection import Protection
 
@@ -66,7 +66,7 @@ class Answers:
 
     def _sees_our_presence(self, stanza: Stanza) -> bool:
         roster = self.xmpp.roster
-        own = stanza["to"].bare or self.xmpp.boundjid.bare
+        own = stanza["to"].bare or own_jid(self.xmpp).bare
         peer = stanza["from"].bare
         # asking a roster for an unknown JID would add it
         return own in roster and peer in roster[own] and roster[own][peer]["subscription"] in {"from", "both"}

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from slixmpp import JID, Iq
 
-from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, type_of
 from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.policy import Level
 
@@ -144,7 +144,7 @@ class Exchanges:
         else:
             inner_id, peer = request.inner_id, request.peer
         answer: Iq = new_iq(self.xmpp, "error", inner_id)
-        answer["from"], answer["to"] = peer, self.xmpp.boundjid
+        answer["from"], answer["to"] = peer, own_jid(self.xmpp)
         answer["error"]["condition"], answer["error"]["type"] = condition, "cancel"
         answer["error"]["text"] = text
         return answer

@@ -25,6 +25,7 @@ from slixmpp_e2e.plugin.stanzas import (
     ReceiveFailure,
     Stanza,
     kind_of,
+    own_jid,
     protected_stanza,
     type_of,
 )
@@ -110,7 +111,7 @@ class Inbound:
         return inner
 
     def _outer(self, stanza: Stanza) -> Outer:
-        own = self.xmpp.boundjid
+        own = own_jid(self.xmpp)
         sender = self._sender(stanza)
         recipient = stanza["to"] if stanza["to"].bare else JID(own.bare)
         if bare(recipient) not in self.protection.identity.jids:
@@ -122,7 +123,7 @@ class Inbound:
         """Return who a stanza is from. A domain that only looks the same after preparation is another one."""
         sender: JID = stanza["from"]
         if not sender.bare:
-            return JID(self.xmpp.boundjid.bare)
+            return JID(own_jid(self.xmpp).bare)
         try:
             read_jid(stanza.xml.get("from") or "")
         except (InvalidJID, ValueError):
@@ -133,7 +134,7 @@ class Inbound:
 
     def _delayed_since(self, stanza: Stanza) -> int | None:
         """Return when our own server stored a message (XEP-0203); what others say of it does not count."""
-        own = self.xmpp.boundjid
+        own = own_jid(self.xmpp)
         if not isinstance(stanza, Message):
             return None
         ours = {own.domain, own.bare, own.full}
@@ -225,7 +226,7 @@ class Inbound:
         return self.exchanges.local_error(request, "not-acceptable", clear.diagnostics())
 
     def _may_answer(self, iq: Iq, request: Request) -> bool:
-        own = self.xmpp.boundjid
+        own = own_jid(self.xmpp)
         peer = request.peer
         return iq["from"].full in {peer.full, peer.bare, peer.domain, own.bare, own.domain, ""}
 

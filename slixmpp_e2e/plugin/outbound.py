@@ -29,6 +29,7 @@ from slixmpp_e2e.plugin.stanzas import (
     level_of,
     new_iq,
     new_stanza,
+    own_jid,
     type_of,
 )
 from slixmpp_e2e.policy import Level, Policy
@@ -211,7 +212,7 @@ class Outbound:
 
     def sender(self, stanza: Stanza) -> JID:
         """Return who a stanza is from: what it says, or the stream's own address."""
-        own: JID = stanza["from"] if stanza["from"].bare else self.xmpp.boundjid
+        own: JID = stanza["from"] if stanza["from"].bare else own_jid(self.xmpp)
         return own
 
     def _add_hints(self, outer: Stanza, stanza: Stanza) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
-from slixmpp import Iq, Message, Presence
+from slixmpp import JID, Iq, Message, Presence
 from slixmpp.xmlstream import ElementBase, StanzaBase
 
 from slixmpp_e2e.errors import E2EError, RemoteError
@@ -124,6 +124,12 @@ _PROTECTED: Final[dict[str, Any]] = {
     "iq": ProtectedIq,
 }
 _PLAIN: Final[dict[type, Any]] = {ProtectedMessage: Message, ProtectedPresence: Presence, ProtectedIq: Iq}
+
+
+def own_jid(stream: Any) -> JID:
+    """Return our own address; slixmpp may lose it for a while when a resumption fails and it binds twice."""
+    own: JID = stream.boundjid if stream.boundjid.bare else stream.requested_jid
+    return own
 
 
 def kind_of(stanza: Stanza) -> Kind:

@@ -54,26 +54,32 @@ class SQLiteStore:
                 raise
 
     def _open(self) -> None:
+        self._is_new()  # before anything is changed: it may be somebody else's
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA busy_timeout = 2000")
         with self._transaction():
-            application = self._value("PRAGMA application_id")
-            version = self._value("PRAGMA user_version")
-            tables = self._value("SELECT count(*) FROM sqlite_master")
-            if tables == application == 0:
+            if self._is_new():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
-            elif application != _APPLICATION:
-                raise StoreError(f"{self._path} is a database of something else")
-            elif version != _VERSION:
-                raise StoreError(
-                    f"{self._path} was written by another version ({version!r}, ours is {_VERSION})"
-                )
         if self._value("PRAGMA quick_check") != "ok":
             raise StoreError(f"{self._path} is damaged; restore it, or remove it and pin again")
+
+    def _is_new(self) -> bool:
+        tables = self._value(
+            "SELECT count(*) FROM sqlite_master"
+        )  # first: another process may be making them
+        application = self._value("PRAGMA application_id")
+        version = self._value("PRAGMA user_version")
+        if tables == application == 0:
+            return True
+        if application != _APPLICATION:
+            raise StoreError(f"{self._path} is a database of something else")
+        if version != _VERSION:
+            raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {_VERSION})")
+        return False
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -88,14 +94,21 @@ class SQLiteStore:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # some errors have ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def _value(self, statement: str, *arguments: object) -> Value:
         row = self._connection.execute(statement, arguments).fetchone()
         return row[0] if row else None
+
+    def _integer(self, statement: str, *arguments: object) -> int:
+        value = self._value(statement, *arguments)
+        if not isinstance(value, int):
+            raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+        return value
 
     # ------------------------------------------------------------------ replay record
 
@@ -103,31 +116,31 @@ class SQLiteStore:
         """See `ReplayRecord`."""
         execute = self._connection.execute
         with self._transaction():
-            everybody = self._value("SELECT floor FROM everybody")
             known = execute("SELECT floor, newest FROM signer WHERE jid = ?", (signer,)).fetchone()
-            if known is None:
-                everybody = self._make_room(everybody)
+            if known is None and not self._make_room(timestamp):
+                return Admission(seen=True, highest=None)
             floor, newest = known or (0, 0)
-            highest = self._value(
-                "SELECT max(timestamp) FROM seen WHERE jid = ? AND timestamp > ? AND received >= ?",
-                signer,
-                received - 2 * RECENT,  # what was received in the window can't be dated earlier than this
-                received - RECENT,
-            )
-            assert isinstance(everybody, int)
-            assert highest is None or isinstance(highest, int)
+            highest = self._newest_of(signer, received)
             seen = self._value("SELECT 1 FROM seen WHERE jid = ? AND digest = ?", signer, digest)
-            if seen or timestamp <= max(floor, everybody):
+            if seen or timestamp <= max(floor, self._floor()):
                 return Admission(seen=True, highest=highest)
             execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
             floor = max(floor, self._drop_oldest(signer))
             execute("INSERT OR REPLACE INTO signer VALUES (?, ?, ?)", (signer, floor, max(newest, timestamp)))
         return Admission(seen=False, highest=highest)
 
+    def _newest_of(self, signer: str, received: int) -> int | None:
+        """Return the highest timestamp of a signer's stanzas of the last ten minutes."""
+        found = self._integer(
+            "SELECT coalesce(max(timestamp), 0) FROM seen WHERE jid = ? AND timestamp > ? AND received >= ?",
+            signer,
+            received - 2 * RECENT,  # what was received in the window can't be dated earlier than this
+            received - RECENT,
+        )
+        return found or None
+
     def _drop_oldest(self, signer: str) -> int:
-        count = self._value("SELECT count(*) FROM seen WHERE jid = ?", signer)
-        assert isinstance(count, int)
-        if count <= self._entries_per_signer:
+        if self._integer("SELECT count(*) FROM seen WHERE jid = ?", signer) <= self._entries_per_signer:
             return 0
         timestamp, digest = self._connection.execute(
             "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1", (signer,)
@@ -135,18 +148,23 @@ class SQLiteStore:
         self._connection.execute("DELETE FROM seen WHERE jid = ? AND digest = ?", (signer, digest))
         return int(timestamp)
 
-    def _make_room(self, everybody: Value) -> Value:
-        count = self._value("SELECT count(*) FROM signer")
-        assert isinstance(count, int)
-        if count < self._max_signers:
-            return everybody
-        jid, newest = self._connection.execute(
-            "SELECT jid, newest FROM signer ORDER BY newest LIMIT 1"
-        ).fetchone()
-        self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
-        self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
-        self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
-        return self._value("SELECT floor FROM everybody")
+    def _floor(self) -> int:
+        return self._integer("SELECT floor FROM everybody")
+
+    def _make_room(self, timestamp: int) -> bool:
+        """Make room for another signer; return False where his stanza would be below the floor after that."""
+        if timestamp <= self._floor():
+            return False
+        if self._integer("SELECT count(*) FROM signer") >= self._max_signers:
+            jid, newest = self._connection.execute(
+                "SELECT jid, newest FROM signer ORDER BY newest LIMIT 1"
+            ).fetchone()
+            if timestamp <= newest:
+                return False
+            self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
+            self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
+            self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
+        return True
 
     # ------------------------------------------------------------------ certificates and pins
 
@@ -204,7 +222,7 @@ def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        if path.stat().st_mode & 0o077:
+        if path.is_file() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
 
 

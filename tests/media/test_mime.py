@@ -270,6 +270,7 @@ class TestSplitting:
             signed(part(b"content"), part(SIGNATURE)),
             signed(part(b"content"), part(SIGNATURE), part(SIGNATURE), b"--b--"),
             signed(part(b"content"), part(SIGNATURE), part(SIGNATURE)),
+            signed(part(b"content"), b"--b--" + SIGNATURE, b"\r\n--b--"),
             signed(b"--b--\r\n", part(b"content"), part(SIGNATURE), b"--b--"),
             signed(b"--b\r\n", part(SIGNATURE), b"--b--"),
             signed(part(b"content"), b"--b\r\n--b--"),

@@ -1,6 +1,6 @@
 """Clients with the plugin, and the certificates that they need."""
 
-import datetime
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from slixmpp_e2e.certificates.issue import (
 )
 from slixmpp_e2e.certificates.keys import generate_key
 
-_NOW: Final = datetime.datetime.now(datetime.UTC)
+_NOW: Final = dt.datetime.now(dt.UTC)
 
 
 @dataclass(frozen=True)

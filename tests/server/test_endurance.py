@@ -1,11 +1,17 @@
 """A thousand messages each way while the connections are cut again and again (issue: nothing lost, none twice)."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import pytest
 from slixmpp import ClientXMPP
 
-from .clients import connect, new_client, round_trip
+from slixmpp_e2e.cli.loopback import LoopbackServer
+from slixmpp_e2e.cli.prosody import ThrowAwayProsody
+
+from .clients import ACCOUNTS, close, connect, new_client, round_trip
+from .conftest import Server
 from .protected import Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
 
@@ -14,12 +20,28 @@ CUTS = 24
 SECRET = "the-canary-of-verona"
 
 
+#: Prosody 0.12 counts the burst behind a resumption as one stanza, and keeps 500 for a client that is away.
+ROOM = "c2s_stanza_size_limit = 64 * 1024 * 1024; smacks_max_queue_size = 5000"
+
+
+@pytest.fixture(params=["loopback", pytest.param("prosody", marks=pytest.mark.server)])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """A server with room for bursts."""
+    prosody = request.param == "prosody"
+    async with (
+        ThrowAwayProsody(ACCOUNTS, extra_configuration=ROOM) if prosody else LoopbackServer(ACCOUNTS)
+    ) as running:
+        yield running
+
+
 class Talker:
     """One client behind its own proxy."""
 
     def __init__(self, xmpp: ClientXMPP, proxy: RecordingProxy, failures: Failures) -> None:
         self.xmpp, self.proxy, self.failures = xmpp, proxy, failures
         self.received: list[int] = []
+        self.all_received = asyncio.Event()
+        self.back = asyncio.Event()
         self.resumed = 0
         self.unproven = 0
         xmpp.add_event_handler("message", self._take)
@@ -27,18 +49,21 @@ class Talker:
 
     def _count(self, _) -> None:
         self.resumed += 1
+        self.back.set()
 
     def _take(self, message) -> None:
         report = self.xmpp.plugin["e2e"].report(message)
         if report is None or not report.authenticated or not report.encrypted:
             self.unproven += 1
         self.received.append(int(message["body"].partition(" ")[0]))
+        if len(self.received) == MESSAGES:
+            self.all_received.set()
 
     async def speak(self, to: str) -> None:
         for number in range(MESSAGES):
             self.xmpp.send_message(to, f"{number} {SECRET}", mtype="chat")
             if number % 10 == 9:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.06)  # Prosody keeps up with that on a busy machine
 
 
 async def test_a_thousand_messages_each_way_survive_two_dozen_cuts(server, tmp_path):
@@ -49,7 +74,7 @@ async def test_a_thousand_messages_each_way_survive_two_dozen_cuts(server, tmp_p
             proxy = await stack.enter_async_context(RecordingProxy(server.port))
             client = new_client(f"{name}@localhost/{name}", plugins=["xep_0198"])
             failures = protect(client, pki.options(name, peer_certificates=introduce(pki, other)))
-            stack.push_async_callback(_close, client)
+            stack.push_async_callback(close, client)
             await connect(client, proxy.port, reconnect=True)
             client.send_presence()
             await round_trip(client)
@@ -59,8 +84,7 @@ async def test_a_thousand_messages_each_way_survive_two_dozen_cuts(server, tmp_p
             await asyncio.gather(
                 romeo.speak("juliet@localhost/juliet"), juliet.speak("romeo@localhost/romeo"), _cut(talkers)
             )
-            while min(len(romeo.received), len(juliet.received)) < MESSAGES:
-                await asyncio.sleep(0.05)
+            await asyncio.gather(romeo.all_received.wait(), juliet.all_received.wait())
         await asyncio.sleep(0.2)  # what came twice would come now
         for talker in talkers:
             assert talker.received == list(range(MESSAGES))
@@ -76,18 +100,11 @@ async def test_a_thousand_messages_each_way_survive_two_dozen_cuts(server, tmp_p
 
 async def _cut(talkers: list[Talker]) -> None:
     for number in range(CUTS):
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.2)
         talker = talkers[number % 2]
         if number % 3 == 0:  # some of it is lost in flight
             talker.proxy.swallow("to_clients" if number % 2 else "from_clients")
             await asyncio.sleep(0.01)
-        before = talker.resumed
+        talker.back.clear()
         talker.proxy.cut()
-        while talker.resumed == before:
-            await asyncio.sleep(0.01)
-
-
-async def _close(client: ClientXMPP) -> None:
-    from .clients import close
-
-    await close(client)
+        await talker.back.wait()

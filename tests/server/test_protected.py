@@ -23,7 +23,9 @@ async def pair(clients: Clients, pki: PKI, port: int, **more):
     """Log romeo and juliet in through a port; romeo knows juliet's certificate, she learns his."""
     xmpp = []
     for name, other in (("romeo", "juliet"), ("juliet", "romeo")):
-        client = await clients.log_in(f"{name}@localhost/{name[0]}", port=port, plugins=["xep_0198", "xep_0199"])
+        client = await clients.log_in(
+            f"{name}@localhost/{name[0]}", port=port, plugins=["xep_0198", "xep_0199"]
+        )
         protect(client, pki.options(name, peer_certificates=introduce(pki, other), **more))
         xmpp.append(client)
     return xmpp
@@ -57,7 +59,6 @@ async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(se
 
 async def test_a_reply_is_protected_because_the_request_was(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
-    juliet.plugin["e2e"].override  # noqa: B018
     inbox = Inbox(romeo)
     juliet.add_event_handler("message", lambda message: message.reply("Good night!").send())
     romeo.send_message("juliet@localhost/j", "Good night", mtype="chat")
@@ -68,7 +69,7 @@ async def test_a_reply_is_protected_because_the_request_was(server, clients, pro
 
 
 async def test_a_request_and_its_result_travel_protected(server, clients, proxy, pki):
-    romeo, juliet = await pair(clients, pki, proxy.port)
+    romeo, _ = await pair(clients, pki, proxy.port)
     assert await romeo.plugin["xep_0199"].send_ping("juliet@localhost/j", timeout=5) is not None
     assert b"urn:xmpp:ping" not in between(proxy, "juliet")
     stats = romeo.plugin["e2e"].stats()
@@ -77,7 +78,7 @@ async def test_a_request_and_its_result_travel_protected(server, clients, proxy,
 
 
 async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, proxy, pki):
-    romeo, juliet = await pair(clients, pki, proxy.port)
+    romeo, _ = await pair(clients, pki, proxy.port)
     request = romeo.make_iq_get("urn:example:nobody-knows-it", ito="juliet@localhost/j")
     with pytest.raises(IqError) as failure:
         await request.send(timeout=5)
@@ -196,7 +197,3 @@ def test_the_wrong_certificate_is_refused_when_the_plugin_is_registered(pki: PKI
             protect(client, pki.options("romeo"))
 
     asyncio.run(run())
-
-
-
-

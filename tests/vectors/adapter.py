@@ -1,7 +1,7 @@
 """Runs the vectors through the plugin: a real client that is not connected, with its clock frozen."""
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 import sys
 from pathlib import Path
@@ -46,18 +46,18 @@ class Receiver:
     def __init__(self, base: Path, config: dict, state_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.base, self.config, self.state_dir = base, config, state_dir
         self.now = 0
+        self.xmpp: slixmpp.ClientXMPP | None = None
         self.loop = loop
         self.sent: list = []
         self.delivered: list = []
         self.why = ""
-        self._start()
+        self.restart()
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
         base, config = self.base, self.config
         options = config["options"]
         unused_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the root certificates takes long
         xmpp = self.xmpp = slixmpp.ClientXMPP(config["jid"], "secret", ssl_context=unused_tls)
-        xmpp.loop = self.loop
         pins = {jid: base / files[0] for jid, files in config["pinned"].items()}
         # a key that is too weak can't be configured at all: then the receiver is one with another key
         keys = [each for each in config["keys"] if "rsa1024" not in each[0]] or [
@@ -101,13 +101,14 @@ class Receiver:
         self.delivered.append(stanza)
 
     def restart(self) -> None:
-        """Forget everything but the state directory."""
-        self.xmpp.plugin.disable("e2e")
-        self._start()
+        """Start, and forget everything but the state directory."""
+        if self.xmpp is not None:
+            self.xmpp.plugin.disable("e2e")
+        self.loop.run_until_complete(self._start())  # slixmpp would make a loop of its own
 
     def receive(self, xml: bytes, clock: str) -> dict:
         """Feed one stanza in."""
-        moment = datetime.datetime.fromisoformat(clock.replace("Z", "+00:00"))
+        moment = dt.datetime.fromisoformat(clock)
         self.now = int(moment.timestamp() * 1000) * 1_000_000
         self.sent.clear()
         self.delivered.clear()

@@ -1,0 +1,76 @@
+"""Every benchmark still runs; what it measures is for people to read."""
+
+import pytest
+
+from tests.benchmarks import hot_spots
+from tests.benchmarks.__main__ import SECTIONS, main
+from tests.benchmarks.clock import ONCE, Contestant, measure
+from tests.benchmarks.tables import Table
+from tests.security import timing_whole_way
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+async def test_a_section_runs_and_fills_its_tables(section: str) -> None:
+    tables = await SECTIONS[section](ONCE)
+    assert tables
+    for table in tables:
+        assert table.rows
+        assert all(len(row) == len(table.columns) for row in table.rows)
+        assert table.title in table.as_text()
+        assert table.title in table.as_markdown()
+
+
+async def test_the_profile_names_the_functions_of_both_ways() -> None:
+    text = await hot_spots.run(ONCE)
+    assert "(protect)" in text
+    assert "(unprotect)" in text
+
+
+async def test_a_ratio_is_that_of_batches_of_the_same_round() -> None:
+    effort = ONCE
+    calls: list[str] = []
+    slow = Contestant("slow", lambda _: calls.extend("x" * 2000), floor="fast")
+    timings = await measure([Contestant("fast", lambda _: None), slow], effort)
+    assert timings["fast"].ratio is None
+    ratio = timings["slow"].ratio
+    assert ratio is not None
+    assert ratio == pytest.approx(timings["slow"].median / timings["fast"].median)
+
+
+def test_numbers_stand_to_the_right_in_a_terminal() -> None:
+    text = Table("title", ("", "octets"), (("a", "1"), ("b", "1,000")), ("note",)).as_text()
+    assert text.splitlines() == [
+        "title",
+        "     octets",
+        "  -  ------",
+        "  a       1",
+        "  b   1,000",
+        "  note",
+    ]
+
+
+def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["weather"])
+    assert "there are cms, stanzas, wire, memory" in capsys.readouterr().err
+
+
+async def test_the_timing_of_forgeries_runs_and_every_forgery_is_refused_with_one_answer() -> None:
+    kinds, guesses = await timing_whole_way.run(rounds=2)
+    reasons = {row[0]: row[1] for row in kinds.rows}
+    assert reasons["last octet: the right guess"] == reasons["last octet: the wrong guesses"] == "invalid"
+    assert reasons["bad signature"] == "invalid"
+    assert reasons["untrusted signer, certificate embedded"] == "untrusted"
+    assert reasons["unknown signer"] == "unknown-signer"
+    assert reasons["a replay (authenticated)"] == "seen"
+    assert {"good", "bad"} == {row[1] for row in guesses.rows}
+
+
+def test_mann_whitney_of_textbook_samples() -> None:
+    """Every pair counts: 1 < 4, 5, 6; 2 < 4, 5, 6; 7 > all. A tie is one half."""
+    found = timing_whole_way.mann_whitney([1, 2, 7], [4, 5, 6])
+    assert found.slower == pytest.approx(3 / 9)
+    assert found.z == pytest.approx((3 - 4.5) / (63 / 12) ** 0.5)
+    assert timing_whole_way.mann_whitney([1, 2], [1, 2]).slower == 0.5
+    assert timing_whole_way.mann_whitney([3] * 5, [3] * 5).p == 1
+    assert timing_whole_way.mann_whitney(range(100, 200), range(100)).p < 1e-30

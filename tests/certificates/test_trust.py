@@ -1,0 +1,182 @@
+"""Whether a certificate is somebody's: names first, then pins, then paths."""
+
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
+from slixmpp_e2e.report import Trust
+from tests.certificates.building import (
+    JULIET,
+    MAIL,
+    SERVER,
+    authority,
+    certificate,
+    end_entity,
+    key_usage,
+    names,
+    purposes,
+)
+from tests.pki import MOMENT, PKI, Entity
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def root() -> Entity:
+    return authority("Root")
+
+
+@pytest.fixture(scope="module")
+def leaf(root: Entity) -> Entity:
+    return end_entity(issuer=root)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(started=0)
+
+
+def judge(
+    judging: Authority, entity: Entity, *hints: Entity, jid=JULIET, at=MOMENT, purpose="sign"
+) -> Decision:
+    return judging.judge(jid, entity.parsed, [hint.parsed for hint in hints], at=at, purpose=purpose)
+
+
+def refusal(judging: Authority, entity: Entity, **options) -> UntrustedError:
+    with pytest.raises(UntrustedError) as caught:
+        judge(judging, entity, **options)
+    return caught.value
+
+
+def pinned(*entities: Entity, jid: str = JULIET) -> dict[str, frozenset[bytes]]:
+    return {jid: frozenset(each.parsed.fingerprint for each in entities)}
+
+
+class TestPaths:
+    def test_a_path_to_an_anchor_is_believed(self, store, root, leaf):
+        decision = judge(Authority(store, paths=PathValidator([root.certificate])), leaf)
+        assert decision == Decision(Trust.PKIX, (leaf.certificate, root.certificate))
+
+    def test_hints_may_be_part_of_the_path(self, store, pki: PKI):
+        judging = Authority(store, paths=PathValidator([pki.root.certificate]))
+        assert refusal(judging, pki["juliet"]).why == "untrusted"
+        assert len(judge(judging, pki["juliet"], pki.intermediate).chain) == 3
+
+    def test_without_a_path_nobody_is_believed(self, store, root):
+        error = refusal(Authority(store, paths=PathValidator([root.certificate])), end_entity())
+        assert (error.why, error.code) == ("untrusted", "untrusted")
+        assert JULIET in str(error)
+
+    def test_without_anchors_and_pins_nobody_is_believed(self, store, leaf):
+        assert "no trust anchors" in str(refusal(Authority(store), leaf))
+
+    def test_an_expired_certificate_is_not_believed(self, store, root):
+        expired = end_entity(issuer=root, valid_from=MOMENT - 2 * DAY, valid_until=MOMENT - DAY)
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        assert refusal(judging, expired).why == "untrusted"
+        assert judge(judging, expired, at=MOMENT - DAY).trust is Trust.PKIX
+
+
+class TestPins:
+    def test_a_pin_of_the_configuration_is_believed_without_a_path(self, store):
+        own = end_entity()
+        assert judge(Authority(store, pins=pinned(own)), own) == Decision(Trust.PINNED, (own.certificate,))
+
+    def test_a_pin_of_the_store_is_believed_from_when_it_is_set_until_it_is_taken_back(self, store):
+        own = end_entity()
+        judging = Authority(store)
+        assert refusal(judging, own).why == "untrusted"
+        store.add_pin(JULIET, own.parsed.fingerprint)
+        assert judge(judging, own).trust is Trust.PINNED
+        store.remove_pin(JULIET, own.parsed.fingerprint)
+        assert refusal(judging, own).why == "untrusted"
+
+    def test_both_kinds_of_pins_count_together(self, store):
+        first, second = end_entity(), end_entity()
+        store.add_pin(JULIET, second.parsed.fingerprint)
+        judging = Authority(store, pins=pinned(first))
+        assert judge(judging, first).trust is judge(judging, second).trust is Trust.PINNED
+
+    def test_where_somebody_is_pinned_no_path_counts(self, store, root, leaf):
+        judging = Authority(store, paths=PathValidator([root.certificate]), pins=pinned(end_entity()))
+        error = refusal(judging, leaf)
+        assert isinstance(error, ChangedCertificateError)
+        assert error.code == "certificate-changed"
+
+    def test_a_pin_is_for_one_jid_only(self, store, root, leaf):
+        judging = Authority(
+            store, paths=PathValidator([root.certificate]), pins=pinned(leaf, jid="nurse@example.com")
+        )
+        assert judge(judging, leaf).trust is Trust.PKIX
+        assert refusal(judging, leaf, jid="nurse@example.com").why == "name-mismatch"
+
+    @pytest.mark.parametrize("offset", [-3 * DAY, 3 * DAY])
+    def test_a_pin_does_not_outlive_its_certificate(self, store, offset):
+        own = end_entity(valid_from=MOMENT - DAY, valid_until=MOMENT + DAY)
+        judging = Authority(store, pins=pinned(own))
+        assert refusal(judging, own, at=MOMENT + offset).why == "untrusted"
+        assert judge(judging, own, at=MOMENT + DAY).trust is judge(judging, own, at=MOMENT - DAY).trust
+
+    def test_what_was_configured_does_not_change_under_its_hands(self, store):
+        own, pins = end_entity(), pinned(end_entity(), jid="nurse@example.com")
+        judging = Authority(store, pins=pins)
+        pins.update(pinned(own))
+        assert refusal(judging, own).why == "untrusted"
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "jid", ["romeo@example.net", "example.com", "juliet@example.org", "Juliet@example.com", ""]
+    )
+    def test_who_is_not_named_is_not_believed_to_be_it(self, store, root, leaf, jid):
+        judging = Authority(store, paths=PathValidator([root.certificate]), pins=pinned(leaf, jid=jid))
+        error = refusal(judging, leaf, jid=jid)
+        assert error.why == "name-mismatch"
+        assert JULIET in str(error)
+
+    def test_a_certificate_that_names_nobody_says_so(self, store, root):
+        key = ec.generate_private_key(ec.SECP256R1())
+        nobody = Entity("x", key, certificate(key, issuer=root))
+        assert "nobody" in str(refusal(Authority(store, pins=pinned(nobody)), nobody))
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: rsa.generate_private_key(public_exponent=65537, key_size=1024),
+            lambda: ec.generate_private_key(ec.SECP521R1()),
+        ],
+    )
+    def test_a_weak_key_is_not_believed_whatever_speaks_for_it(self, store, root, make):
+        key = make()
+        weak = Entity("weak", key, certificate(key, [names(JULIET)], issuer=root))
+        judging = Authority(store, paths=PathValidator([root.certificate]), pins=pinned(weak))
+        assert refusal(judging, weak).why == "weak"
+
+    @pytest.mark.parametrize(
+        ("extensions", "purpose", "believed"),
+        [
+            ((key_usage("digital_signature"),), "sign", True),
+            ((key_usage("digital_signature"),), "encrypt", False),
+            ((key_usage("key_encipherment"),), "sign", False),
+            ((key_usage("key_encipherment"),), "encrypt", True),
+            ((purposes(MAIL),), "sign", True),
+            ((purposes(SERVER),), "sign", False),
+        ],
+    )
+    @pytest.mark.parametrize("by", ["pin", "path"])
+    def test_a_key_is_used_only_for_what_its_certificate_allows(
+        self, store, root, extensions, purpose, believed, by
+    ):
+        own = end_entity(*extensions, issuer=root)
+        options = {"pins": pinned(own)} if by == "pin" else {"paths": PathValidator([root.certificate])}
+        judging = Authority(store, **options)
+        if believed:
+            assert judge(judging, own, purpose=purpose)
+        else:
+            assert refusal(judging, own, purpose=purpose).why == "untrusted"

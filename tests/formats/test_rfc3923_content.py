@@ -1,0 +1,190 @@
+"""What verified is parsed: which stanza it holds, and whether it is the one that its outer stanza announced."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from slixmpp_e2e.errors import (
+    BAD_TIMESTAMP,
+    DECRYPTION_FAILED,
+    NOT_ACCEPTABLE,
+    UNVERIFIED_SIGNATURE,
+    MalformedError,
+    RefusedError,
+    RemoteError,
+    SignatureError,
+    TimestampError,
+)
+from slixmpp_e2e.formats.rfc3923 import Opened, read_content
+from slixmpp_e2e.freshness import from_datetime
+from tests.elements import CLIENT
+from tests.formats.objects import (
+    DATED,
+    FROM,
+    JULIET,
+    ROMEO,
+    TO,
+    message_cpim,
+    outer,
+    xmpp_entity,
+)
+from tests.pki import MOMENT
+
+NOW = from_datetime(MOMENT)
+CONTENT = message_cpim()
+PLAIN = "Content-type: text/plain"
+OTHER = "Content-Transfer-Encoding: x"
+XMPP = "Content-type: application/xmpp+xml"
+
+
+def kind_and_reason(error: RemoteError) -> tuple[type, str]:
+    return type(error), error.reason
+
+
+def read(content: bytes | str, where=None, *, signing_time: datetime = MOMENT):
+    """Read what would have verified."""
+
+    @dataclass
+    class Verified:
+        """All that is asked of a signer here."""
+
+        signing_time: datetime
+
+    data = content if isinstance(content, bytes) else content.encode()
+    return read_content(Opened(data, Verified(signing_time), (), None), where or outer())
+
+
+IQ = outer("iq", "get")
+PRESENCE = outer("presence", "available")
+
+
+class TestContent:
+    def test_text_becomes_a_message(self):
+        found = read(CONTENT)
+        assert found.timestamp == NOW
+        assert found.stanza.findtext(f"{{{CLIENT}}}body") == "Wherefore art thou, Romeo?"
+        assert found.stanza.attrib == {"type": "chat", "from": JULIET.full, "to": ROMEO.full}
+
+    @pytest.mark.parametrize(
+        ("content", "where"),
+        [
+            (message_cpim(content=xmpp_entity("<iq type='get' id='1'/>")), IQ),
+            (
+                message_cpim(
+                    FROM, DATED, content=xmpp_entity("<iq type='get' id='1' to='romeo@example.net'/>")
+                ),
+                IQ,
+            ),
+            (message_cpim(content=xmpp_entity("<presence/>")), PRESENCE),
+            (message_cpim(FROM, DATED, content=xmpp_entity("<presence/>")), PRESENCE),
+            (message_cpim(content=xmpp_entity("<message type='chat'/>")), outer()),
+            (xmpp_entity("<message type='chat' to='romeo@example.net'/>"), outer()),
+            (xmpp_entity("<presence/>"), PRESENCE),
+            (xmpp_entity("<presence/>", fields=XMPP), PRESENCE),
+            (
+                xmpp_entity("<presence/>", fields="Content-type: application/xmpp+xml; charset=UTF-8"),
+                PRESENCE,
+            ),
+            (xmpp_entity("<presence/>").replace("jabber:client", "jabber:server"), PRESENCE),
+            (message_cpim(fields="Content-type: Message/CPIM\r\nContent-Transfer-Encoding: 8bit"), outer()),
+            (message_cpim(FROM, "To: <im:nurse@example.com>", "To: <im:romeo@example.net>", DATED), outer()),
+            (message_cpim(FROM, "To: <im:nurse@example.com>", "cc: <im:romeo@example.net>", DATED), outer()),
+            (message_cpim("From: <pres:juliet@example.com>", TO, DATED), outer()),
+            (message_cpim("From: Juliet Capulet <im:juliet@example.com>", TO, DATED), outer()),
+            (message_cpim("From: juliet@example.com", "To: ROMEO@Example.NET/x", DATED), outer()),
+            (message_cpim("From: <IM:juliet@example.com>", TO, DATED), outer()),
+            (message_cpim(FROM, TO, "To: <mailto:romeo@example.net>", DATED), outer()),
+            (message_cpim(FROM, TO, DATED, "X-Unknown: x", "Require: From"), outer()),
+        ],
+    )
+    def test_every_form_of_an_object_is_read(self, content, where):
+        found = read(content, where)
+        assert found.stanza.tag == f"{{{CLIENT}}}{where.kind}"
+        assert found.stanza.get("from") == JULIET.full
+        assert found.timestamp == NOW
+
+    def test_a_bare_stanza_is_dated_by_its_signature(self):
+        moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
+        assert read(xmpp_entity("<presence/>"), PRESENCE, signing_time=moment).timestamp == from_datetime(
+            moment
+        )
+
+    def test_in_message_cpim_the_date_of_the_message_counts(self):
+        content = message_cpim(content=xmpp_entity("<presence/>"))
+        assert read(content, PRESENCE, signing_time=datetime(2001, 1, 1, tzinfo=UTC)).timestamp == NOW
+
+    @pytest.mark.parametrize(
+        ("content", "where", "kind", "reason"),
+        [
+            # addresses: ERRATA E26
+            (message_cpim("From: <im:nurse@example.com>", TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim(TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim("from: <im:juliet@example.com>", TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim("From: <xmpp:juliet@example.com>", TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim("From: <mailto:juliet@example.com>", TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim("From: <im:juliet@example.com?x>", TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim("From: <>", TO, DATED), outer(), MalformedError, "malformed"),
+            (message_cpim(FROM, FROM, TO, DATED), outer(), MalformedError, "malformed"),
+            (message_cpim("NS: <urn:x>", FROM, TO, DATED), outer(), SignatureError, "name-mismatch"),
+            (message_cpim(FROM, "To: <im:nurse@example.com>", DATED), outer(), SignatureError, "other-recipient"),
+            (message_cpim(FROM, "cc: <im:nurse@example.com>", DATED), outer(), SignatureError, "other-recipient"),
+            (message_cpim(FROM, DATED), outer(), SignatureError, "other-recipient"),
+            (message_cpim(FROM, "To: undisclosed", DATED), outer(), SignatureError, "other-recipient"),
+            (message_cpim(FROM, DATED, content=xmpp_entity("<iq/>")), IQ, SignatureError, "other-recipient"),
+            (xmpp_entity("<iq type='get'/>"), IQ, SignatureError, "other-recipient"),
+            (xmpp_entity("<message type='chat'/>"), outer(), SignatureError, "other-recipient"),
+            (xmpp_entity("<presence from='nurse@example.com'/>"), PRESENCE, SignatureError, "name-mismatch"),
+            (xmpp_entity("<presence to='nurse@example.com'/>"), PRESENCE, SignatureError, "other-recipient"),
+            # kinds and types: ERRATA E20, E23
+            (message_cpim(content=xmpp_entity("<presence/>")), outer(), SignatureError, "invalid"),
+            (message_cpim(content=xmpp_entity("<iq type='set'/>")), IQ, SignatureError, "invalid"),
+            (message_cpim(), PRESENCE, RefusedError, "unsupported"),
+            # dates
+            (message_cpim(FROM, TO), outer(), TimestampError, "missing"),
+            (message_cpim(FROM, TO, "DateTime: "), outer(), TimestampError, "missing"),
+            (message_cpim(FROM, TO, "DateTime: yesterday"), outer(), TimestampError, "missing"),
+            (message_cpim(FROM, TO, "DateTime: 9999-12-31T23:59:59-01:00"), outer(), TimestampError, "missing"),
+            (message_cpim(FROM, TO, "Datetime: 2026-11-20T08:30:15Z"), outer(), TimestampError, "missing"),
+            (message_cpim(FROM, TO, DATED, DATED), outer(), MalformedError, "malformed"),
+            # contents
+            (b"Content-type: text/plain\r\n\r\nx", outer(), RefusedError, "unsupported"),
+            (b"\r\nx", outer(), RefusedError, "unsupported"),
+            (message_cpim(content="Content-type: text/html\r\n\r\nx"), outer(), RefusedError, "unsupported"),
+            (message_cpim(content="Content-type: multipart/mixed\r\n\r\n"), outer(), RefusedError, "unsupported"),
+            (message_cpim(content="\r\nx"), outer(), RefusedError, "unsupported"),
+            (message_cpim(content=f"{PLAIN}; charset=utf-16\r\n\r\nx"), outer(), RefusedError, "unsupported"),
+            (message_cpim(FROM, TO, DATED, "Require: x.y"), outer(), RefusedError, "unsupported"),
+            (message_cpim(content=""), outer(), MalformedError, "malformed"),
+            (b"Content-type: Message/CPIM\r\n\r\n", outer(), MalformedError, "malformed"),
+            (b"", outer(), MalformedError, "malformed"),
+            (xmpp_entity("<message/><message/>"), outer(), MalformedError, "malformed"),
+            (xmpp_entity("<message"), outer(), MalformedError, "malformed"),
+            (xmpp_entity("<!-- x --><presence/>"), PRESENCE, MalformedError, "malformed"),
+            (xmpp_entity("<presence/>", fields=f"{XMPP}; charset=utf-16"), PRESENCE, MalformedError, "malformed"),
+            (xmpp_entity("<presence/>", fields=f"{XMPP}\r\n{OTHER}"), PRESENCE, MalformedError, "malformed"),
+        ],
+    )  # fmt: skip
+    def test_anything_else_is_refused(self, content, where, kind, reason):
+        with pytest.raises(RemoteError) as caught:
+            read(content, where)
+        assert kind_and_reason(caught.value) == (kind, reason)
+        assert caught.value.answer == {
+            SignatureError: UNVERIFIED_SIGNATURE,
+            MalformedError: DECRYPTION_FAILED,
+            RefusedError: NOT_ACCEPTABLE,
+            TimestampError: BAD_TIMESTAMP,
+        }[kind]  # fmt: skip
+
+    def test_a_bare_stanza_that_nothing_dates_is_refused(self):
+        @dataclass
+        class Undated:
+            """Somebody who signed without a time."""
+
+            signing_time: None = None
+
+        data = xmpp_entity("<presence/>").encode()
+        for signed_by in (Undated(), None):
+            with pytest.raises(TimestampError) as caught:
+                read_content(Opened(data, signed_by, (), None), PRESENCE)
+            assert caught.value.reason == "missing"  # ERRATA E21

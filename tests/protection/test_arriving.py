@@ -1,0 +1,184 @@
+"""What is learned from what arrives, and how fresh it has to be."""
+
+import pytest
+from slixmpp.jid import JID
+
+from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.cms.algorithms import AES256_GCM
+from slixmpp_e2e.errors import (
+    BAD_TIMESTAMP,
+    TimestampError,
+)
+from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.policy import Level
+from slixmpp_e2e.protection import index_by_name
+from slixmpp_e2e.report import Trust
+from tests.accounts import account
+from tests.certificates.building import certificate, end_entity, names
+from tests.elements import CLIENT, same
+from tests.formats.objects import (
+    DATED,
+    JULIET,
+    TO,
+    enveloped,
+    message_cpim,
+    opaque,
+    outer,
+    signed_der,
+    signer,
+)
+from tests.pki import Entity
+from tests.protection.ways import protect, refusal, unprotect
+
+
+class TestLearning:
+    def test_what_was_learned_survives_in_the_store(self, pki, sender, romeo, juliet, clock):
+        kept = MemoryStore(started=0)
+        first = account(pki, romeo, clock, store=kept)
+        assert unprotect(first, protect(sender)).learned
+        assert kept.certificates("juliet@example.com") == ((juliet.der, pki.intermediate.der),)
+        again = account(pki, romeo, clock, store=kept)
+        assert again.can_encrypt_to(JULIET)
+        assert again.trusts_somebody_as(JULIET)
+        assert not unprotect(again, protect(sender)).learned
+
+    def test_what_came_along_when_it_was_learned_still_leads_to_the_anchor(self, pki, sender, romeo, clock):
+        kept = MemoryStore(started=0)
+        assert unprotect(account(pki, romeo, clock, store=kept), protect(sender)).learned
+        again = account(pki, romeo, clock, store=kept)  # after a restart; now the certificate does not travel
+        assert unprotect(again, protect(sender)).report.trust is Trust.PKIX
+
+    def test_what_was_configured_with_a_certificate_may_lead_to_the_anchor(self, pki, juliet, romeo, clock):
+        other = end_entity(jid=JULIET.bare, issuer=pki.intermediate)
+        by = account(pki, romeo, clock, peers=[other, juliet])
+        alone = opaque(message_cpim(), signer(juliet))
+        assert unprotect(by, enveloped(alone, romeo)).report.trust is Trust.PKIX
+
+    def test_what_came_along_with_somebody_elses_certificate_does_not(self, pki, juliet, romeo, clock):
+        nurse = end_entity(jid="nurse@example.com", issuer=pki.intermediate)
+        by = account(pki, romeo, clock, peers=[juliet, nurse])
+        alone = opaque(message_cpim(), signer(nurse), certificates=False)
+        assert refusal(by, enveloped(alone, romeo)).reason == "name-mismatch"
+
+    def test_what_was_configured_is_not_learned(self, pki, sender, romeo, juliet, clock):
+        by = account(pki, romeo, clock, peers=[juliet])
+        assert not unprotect(by, protect(sender)).learned
+        assert by.store.certificates("juliet@example.com") == ()
+
+    def test_a_second_certificate_is_learned_beside_the_first(self, pki, sender, receiver, romeo, clock):
+        assert unprotect(receiver, protect(sender)).learned
+        other = account(pki, pki["p-256"], clock, peers=[romeo])
+        clock.pass_seconds(1)
+        assert unprotect(receiver, protect(other)).learned
+        assert len(receiver.store.certificates("juliet@example.com")) == 2
+
+    def test_from_somebody_who_is_not_believed_nothing_is_learned(self, pki, sender, romeo, clock):
+        by = account(pki, romeo, clock, anchors=[])
+        refusal(by, protect(sender))
+        assert by.store.certificates("juliet@example.com") == ()
+        assert not by.trusts_somebody_as(JULIET)
+
+    def test_from_a_stanza_that_is_refused_nothing_is_learned(self, sender, receiver):
+        refusal(receiver, protect(sender), outer(sender=JID("nurse@example.com")))
+        refusal(receiver, protect(sender), outer("presence", "available"))
+        assert receiver.store.certificates("juliet@example.com") == ()
+
+    def test_a_certificate_in_the_store_that_nobody_can_read_does_no_harm(self, pki, romeo, clock, sender):
+        kept = MemoryStore(started=0)
+        kept.add_certificate("juliet@example.com", (b"\x30\x00",))
+        by = account(pki, romeo, clock, store=kept)
+        assert not by.can_encrypt_to(JULIET)
+        assert unprotect(by, protect(sender)).learned
+
+    def test_certificates_are_found_by_every_name_in_them(self, pki, juliet, romeo):
+        several = Entity("x", juliet.key, certificate(juliet.key, [names("a@example.com", "b@example.com")]))
+        found = index_by_name([[several.parsed, pki.intermediate.parsed], [romeo.parsed]])
+        assert set(found) == {"a@example.com", "b@example.com", "romeo@example.net"}
+        assert [each.der for each in found["a@example.com"][0]] == [several.der, pki.intermediate.der]
+
+
+class TestFreshness:
+    def test_a_replay_is_seen(self, sender, receiver):
+        text = protect(sender)
+        first = unprotect(receiver, text)
+        error = refusal(receiver, text)
+        assert (type(error), error.reason, error.answer) == (TimestampError, "seen", BAD_TIMESTAMP)
+        stale, report = error.stale
+        assert same(stale, first.stanza)
+        assert (report.timestamp_state, report.authenticated, report.signed) == ("seen", False, True)
+
+    def test_a_replay_from_another_resource_is_seen(self, sender, receiver):
+        text = protect(sender)
+        unprotect(receiver, text)
+        assert refusal(receiver, text, outer(sender=JID("juliet@example.com/chamber"))).reason == "seen"
+
+    def test_a_replay_in_another_envelope_is_seen(self, pki, juliet, romeo, receiver):
+        words = opaque(message_cpim(), signer(juliet, pki.intermediate))
+        assert unprotect(receiver, enveloped(words, romeo))
+        assert refusal(receiver, enveloped(words, romeo, cipher=AES256_GCM)).reason == "seen"
+        der = signed_der(message_cpim(), signer(juliet, pki.intermediate))
+        assert refusal(receiver, enveloped(der, romeo)).reason == "seen"
+
+    @pytest.mark.parametrize(("seconds", "reason"), [(301, "old"), (-301, "future")])
+    def test_outside_the_window_it_is_stale(self, sender, receiver, clock, seconds, reason):
+        text = protect(sender)
+        clock.pass_seconds(seconds)
+        error = refusal(receiver, text)
+        assert (error.reason, error.skew, error.answer) == (reason, float(-seconds), BAD_TIMESTAMP)
+        stanza_, report = error.stale
+        assert (report.timestamp_state, report.skew, report.authenticated) == (reason, float(-seconds), False)
+        assert stanza_.findtext(f"{{{CLIENT}}}body").startswith("Wherefore")
+        clock.pass_seconds(-seconds)
+        assert unprotect(receiver, text).report.authenticated  # it was not recorded: ERRATA E33
+
+    @pytest.mark.parametrize("seconds", [300, -300])
+    def test_inside_the_window_it_is_fresh(self, sender, receiver, clock, seconds):
+        text = protect(sender)
+        clock.pass_seconds(seconds)
+        assert unprotect(receiver, text).report.timestamp_state == "ok"
+
+    def test_another_window_may_be_chosen(self, pki, romeo, sender, clock):
+        by = account(pki, romeo, clock, window=SECOND)
+        text = protect(sender)
+        clock.pass_seconds(2)
+        assert refusal(by, text).reason == "old"
+
+    def test_what_comes_in_the_wrong_order_is_marked_and_delivered(self, pki, sender, juliet, romeo, clock):
+        receiver = account(pki, romeo, clock, peers=[juliet])  # the certificate comes with the first one
+        first = protect(sender)
+        clock.pass_seconds(1)
+        unprotect(receiver, protect(sender))
+        report = unprotect(receiver, first).report
+        assert (report.timestamp_state, report.authenticated) == ("decreasing", True)
+
+    def test_what_our_server_stored_is_compared_with_that_time(self, sender, receiver, clock):
+        text = protect(sender)
+        stored = clock.now + SECOND
+        clock.pass_seconds(86_400)
+        assert refusal(receiver, text).reason == "old"
+        report = unprotect(receiver, text, delayed_since=stored).report
+        assert (report.timestamp_state, report.delayed, report.skew, report.authenticated) == (
+            "ok",
+            True,
+            -1.0,
+            True,
+        )
+        assert refusal(receiver, text, delayed_since=stored).reason == "seen"
+
+    def test_what_nobody_signed_leaves_no_trace(self, sender, receiver):
+        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        for _ in range(2):
+            assert unprotect(receiver, text, allow_unsigned=True).report.timestamp_state == "ok"
+        assert unprotect(receiver, protect(sender)).report.timestamp_state == "ok"
+
+    def test_a_stanza_of_somebody_else_does_not_touch_our_signers_record(
+        self, pki, receiver, romeo, sender, clock
+    ):
+        clock.pass_seconds(100)
+        nurse = end_entity(jid="nurse@example.com", issuer=pki.intermediate)
+        later = opaque(
+            message_cpim("From: <im:nurse@example.com>", TO, DATED), signer(nurse, pki.intermediate)
+        )
+        assert unprotect(receiver, enveloped(later, romeo), outer(sender=JID("nurse@example.com")))
+        clock.pass_seconds(-50)
+        assert unprotect(receiver, protect(sender)).report.timestamp_state == "ok"

@@ -1,0 +1,259 @@
+"""The contract of a replay record: what it has seen it never takes again, whatever it forgets."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.freshness import RECENT, SECOND, MemoryReplayRecord, ReplayRecord
+from slixmpp_e2e.stores.sqlite import SQLiteStore
+
+#: When the tests happen; long after the floor of a new record.
+NOW = 1_772_366_400 * SECOND
+JULIET, NURSE, ROMEO = "juliet@example.com", "nurse@example.com", "romeo@example.net"
+
+Make = Callable[..., ReplayRecord]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request, tmp_path, opened) -> Make:
+    """Return a function that makes a record of a certain size."""
+    if request.param == "memory":
+        return lambda **sizes: MemoryReplayRecord(started=0, **sizes)
+    numbers = iter(range(100))
+    return lambda **sizes: opened(tmp_path / f"{next(numbers)}.db", **sizes)
+
+
+@pytest.fixture(params=["record", "memory", "sqlite"])
+def record(request, tmp_path, opened) -> ReplayRecord:
+    """Every implementation in its usual size."""
+    match request.param:
+        case "record":
+            return MemoryReplayRecord(started=0)
+        case "memory":
+            return MemoryStore(started=0)
+    return opened(tmp_path / "store.db")
+
+
+def seen(
+    record: ReplayRecord, digest: int, timestamp: int, *, signer: str = JULIET, received: int = NOW
+) -> bool:
+    return record.admit(signer, b"%032d" % digest, timestamp, received).seen
+
+
+def highest(record: ReplayRecord, digest: int, timestamp: int, *, received: int = NOW) -> int | None:
+    return record.admit(JULIET, b"%032d" % digest, timestamp, received).highest
+
+
+class TestSeen:
+    def test_what_is_new_is_new_once(self, record):
+        assert not seen(record, 1, NOW)
+        assert seen(record, 1, NOW)
+        assert seen(record, 1, NOW, received=NOW + 3600 * SECOND)
+
+    def test_a_timestamp_alone_is_no_replay(self, record):
+        assert not seen(record, 1, NOW)
+        assert not seen(record, 2, NOW)
+
+    def test_the_same_octets_of_another_signer_are_something_else(self, record):
+        assert not seen(record, 1, NOW)
+        assert not seen(record, 1, NOW, signer=ROMEO)
+
+    def test_what_was_refused_leaves_no_trace(self, record):
+        assert not seen(record, 1, NOW)
+        assert seen(record, 1, NOW + SECOND)
+        assert highest(record, 2, NOW) == NOW
+
+
+class TestHighest:
+    def test_the_first_stanza_has_nothing_before_it(self, record):
+        assert highest(record, 1, NOW) is None
+
+    def test_it_is_the_highest_of_those_that_came_before(self, record):
+        assert highest(record, 1, NOW) is None
+        assert highest(record, 2, NOW + 5) == NOW
+        assert highest(record, 3, NOW + 3) == NOW + 5
+        assert highest(record, 4, NOW + 5) == NOW + 5
+
+    def test_it_looks_back_ten_minutes_of_our_time(self, record):
+        assert highest(record, 1, NOW + 300 * SECOND) is None
+        assert highest(record, 2, NOW, received=NOW + 1) == NOW + 300 * SECOND
+        assert highest(record, 3, NOW, received=NOW + RECENT) == NOW + 300 * SECOND
+        assert highest(record, 4, NOW, received=NOW + RECENT + 1) == NOW
+        assert highest(record, 5, NOW, received=NOW + 2 * RECENT + 2) is None
+
+    def test_what_others_sent_does_not_count(self, record):
+        assert not seen(record, 1, NOW, signer=ROMEO)
+        assert highest(record, 2, NOW) is None
+
+
+class TestFloors:
+    def test_when_an_entry_is_dropped_its_signers_floor_rises_to_it(self, make):
+        record = make(entries_per_signer=3)
+        assert [seen(record, number, NOW + number) for number in (5, 1, 4, 3)] == [False] * 4
+        assert seen(record, 1, NOW + 1)  # dropped, but below the floor
+        assert seen(record, 6, NOW + 1)
+        assert not seen(record, 7, NOW + 2)
+        assert seen(record, 8, NOW + 2)  # now this is the floor
+        assert not seen(record, 9, NOW + 1, signer=ROMEO)
+
+    def test_the_entry_that_is_dropped_may_be_the_new_one(self, make):
+        record = make(entries_per_signer=1)
+        assert not seen(record, 2, NOW + 2)
+        assert not seen(record, 1, NOW + 1)
+        assert seen(record, 1, NOW + 1)
+        assert seen(record, 2, NOW + 2)
+
+    def test_entries_of_one_timestamp_fall_together(self, make):
+        record = make(entries_per_signer=2)
+        assert [seen(record, number, NOW) for number in range(3)] == [False] * 3
+        assert [seen(record, number, NOW) for number in range(4)] == [True] * 4
+
+    def test_when_a_signer_is_dropped_everybodys_floor_rises_to_his_newest(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, NOW + 1)
+        assert not seen(record, 3, NOW + 3)
+        assert not seen(record, 2, NOW + 9, signer=NURSE)
+        assert not seen(record, 4, NOW + 9, signer=ROMEO)  # juliet's newest is the oldest
+        assert seen(record, 3, NOW + 3)
+        assert seen(record, 5, NOW + 3, signer=ROMEO)
+        assert seen(record, 5, NOW + 3, signer=NURSE)
+        assert not seen(record, 6, NOW + 4, signer=ROMEO)
+
+    def test_a_stanza_that_is_refused_drops_nobody(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, NOW + 1)
+        assert not seen(record, 2, NOW + 9, signer=NURSE)
+        assert not seen(record, 3, NOW + 9, signer=ROMEO)
+        assert seen(record, 1, NOW + 1)  # replayed, and juliet is not known any more
+        assert seen(
+            record, 4, NOW + 9
+        )  # nor would this one be above the floor, if somebody were dropped for it
+        assert not seen(record, 5, NOW + 2, signer=ROMEO)
+        assert not seen(record, 6, NOW + 2, signer=NURSE)
+
+    def test_a_floor_never_sinks(self, make):
+        record = make(signers=1)
+        assert not seen(record, 1, NOW + 9)
+        assert not seen(record, 2, NOW + 10, signer=ROMEO)
+        assert not seen(record, 3, NOW + 11, signer=NURSE)
+        assert seen(record, 4, NOW + 10)
+        assert seen(record, 1, NOW + 9)
+
+    def test_the_floor_of_a_signer_goes_with_him_and_is_kept_for_all(self, make):
+        record = make(signers=1, entries_per_signer=1)
+        assert not seen(record, 1, NOW + 1)
+        assert not seen(record, 2, NOW + 2)
+        assert not seen(record, 3, NOW + 3, signer=ROMEO)
+        assert seen(record, 2, NOW + 2)
+        assert seen(record, 1, NOW + 1)
+
+
+class TestRestart:
+    def test_a_file_remembers(self, tmp_path, opened):
+        store = opened(tmp_path / "store.db", entries_per_signer=2, signers=2)
+        for number in range(3):
+            assert not seen(store, number, NOW + number)
+        assert not seen(store, 9, NOW + 9, signer=ROMEO)
+        store.close()
+        store = opened(tmp_path / "store.db", entries_per_signer=2, signers=2)
+        assert highest(store, 5, NOW + 5) == NOW + 2
+        assert all(seen(store, number, NOW + number) for number in range(3))
+        assert seen(store, 9, NOW + 9, signer=ROMEO)
+
+    def test_memory_takes_nothing_from_before_it_began(self):
+        for record in (MemoryReplayRecord(started=NOW), MemoryStore(started=NOW)):
+            assert seen(record, 1, NOW)
+            assert not seen(record, 2, NOW + 1)
+
+
+SIGNERS = st.sampled_from([JULIET, NURSE, ROMEO, "mercutio@example.net"])
+OFFSETS = st.integers(-5, 5) | st.sampled_from([-300, -299, 300]) | st.integers(-3600, -600)
+
+
+class Comparison(RuleBasedStateMachine):
+    """Both records against a model that never forgets: nothing it has seen is ever admitted again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.path = Path(self.directory.name) / "store.db"
+        self.now = NOW
+        self.known: dict[tuple[str, bytes], int] = {}
+        self.number = 0
+
+    @initialize(entries=st.integers(1, 4), signers=st.integers(1, 3))
+    def begin(self, entries: int, signers: int) -> None:
+        self.sizes = {"entries_per_signer": entries, "signers": signers}
+        self.memory = MemoryReplayRecord(started=0, **self.sizes)
+        self.store = SQLiteStore(self.path, **self.sizes)
+
+    def admit(self, signer: str, digest: bytes, timestamp: int) -> None:
+        answers = [each.admit(signer, digest, timestamp, self.now) for each in (self.memory, self.store)]
+        assert answers[0].seen == answers[1].seen
+        if (signer, digest) in self.known:
+            assert answers[0].seen
+        if answers[0].seen:
+            return
+        self.known[signer, digest] = timestamp
+        if abs(timestamp - self.now) <= 300 * SECOND:  # what is older is never asked for
+            decreasing = [each.highest is not None and timestamp <= each.highest for each in answers]
+            assert decreasing[0] == decreasing[1]
+
+    @rule(signer=SIGNERS, offset=OFFSETS)
+    def receive_something_new(self, signer: str, offset: int) -> None:
+        self.number += 1
+        self.admit(signer, b"%032d" % self.number, self.now + offset * SECOND)
+
+    @precondition(lambda self: self.known)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        (signer, digest), timestamp = data.draw(st.sampled_from(sorted(self.known.items())))
+        self.admit(signer, digest, timestamp)
+
+    @rule(seconds=st.integers(1, 700))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule()
+    def restart(self) -> None:
+        self.store.close()
+        self.store = SQLiteStore(self.path, **self.sizes)
+
+    @invariant()
+    def stays_small(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        entries, signers = self.sizes["entries_per_signer"], self.sizes["signers"]
+        value = self.store._value
+        assert value("SELECT count(*) FROM seen") <= entries * signers
+        assert value("SELECT count(*) FROM everybody") == 1
+        records = self.memory._signers.values()
+        assert len(records) == value("SELECT count(*) FROM signer") <= signers
+        assert self.memory._floor == value("SELECT floor FROM everybody")
+        for each in records:
+            assert len(each.digests) == len(each._by_timestamp) <= entries
+            assert len(each._recent) <= self.number
+
+    def teardown(self) -> None:
+        for (signer, digest), timestamp in self.known.items():
+            assert self.memory.admit(signer, digest, timestamp, self.now).seen
+            assert self.store.admit(signer, digest, timestamp, self.now).seen
+        self.store.close()
+        self.directory.cleanup()
+
+
+TestComparison = Comparison.TestCase
+TestComparison.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_the_memory_of_recent_timestamps_is_bounded_by_the_entries():
+    record = MemoryReplayRecord(started=0, entries_per_signer=10)
+    for number in range(1000):  # each one earlier than the one before: nothing in between can be left out
+        record.admit(JULIET, b"%032d" % number, NOW - number, NOW)
+    assert len(record._signers[JULIET]._recent) <= 11

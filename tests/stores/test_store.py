@@ -1,0 +1,82 @@
+"""The contract of a store: certificates and pins, in memory and in a file."""
+
+import pytest
+
+from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, MemoryStore, Store
+from slixmpp_e2e.cms.asn1 import octet_string
+
+JULIET, ROMEO = "juliet@example.com", "romeo@example.net"
+
+
+def chain(number: int, *above: int) -> Chain:
+    """A leaf with what came along; any DER elements will do, nothing here reads a certificate."""
+    return tuple(octet_string(b"%d" % each * 50) for each in (number, *above))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request, tmp_path, opened) -> Store:
+    return MemoryStore(started=0) if request.param == "memory" else opened(tmp_path / "store.db")
+
+
+class TestCertificates:
+    def test_at_first_there_are_none(self, store):
+        assert store.certificates(JULIET) == ()
+        assert list(store.all_certificates()) == []
+
+    def test_the_newest_comes_first_with_all_that_came_along(self, store):
+        assert store.add_certificate(JULIET, chain(1))
+        assert store.add_certificate(JULIET, chain(2, 9, 8))
+        assert store.certificates(JULIET) == (chain(2, 9, 8), chain(1))
+
+    def test_a_certificate_is_kept_once_for_each_jid(self, store):
+        assert store.add_certificate(JULIET, chain(1, 9))
+        assert not store.add_certificate(JULIET, chain(1))
+        assert store.add_certificate(ROMEO, chain(1))
+        assert store.certificates(JULIET) == (chain(1, 9),)
+        assert store.certificates(ROMEO) == (chain(1),)
+        assert sorted(store.all_certificates()) == sorted([chain(1, 9), chain(1)])
+
+    def test_the_oldest_goes_when_there_are_too_many(self, store):
+        for number in range(CERTIFICATES_PER_JID + 3):
+            assert store.add_certificate(JULIET, chain(number))
+            assert store.add_certificate(ROMEO, chain(number)) if number < 2 else True
+        newest = range(CERTIFICATES_PER_JID + 2, 2, -1)
+        assert store.certificates(JULIET) == tuple(chain(number) for number in newest)
+        assert len(store.certificates(ROMEO)) == 2
+
+    def test_what_has_gone_may_come_back_as_the_newest(self, store):
+        for number in range(CERTIFICATES_PER_JID + 1):
+            store.add_certificate(JULIET, chain(number))
+        assert store.add_certificate(JULIET, chain(0))
+        assert store.certificates(JULIET)[0] == chain(0)
+
+    def test_a_certificate_that_is_known_does_not_become_newer(self, store):
+        store.add_certificate(JULIET, chain(1))
+        store.add_certificate(JULIET, chain(2))
+        store.add_certificate(JULIET, chain(1))
+        assert store.certificates(JULIET) == (chain(2), chain(1))
+
+
+class TestPins:
+    def test_at_first_nobody_is_pinned(self, store):
+        assert store.pins(JULIET) == frozenset()
+
+    def test_a_pin_stays_until_it_is_taken_back(self, store):
+        store.add_pin(JULIET, b"a" * 32)
+        store.add_pin(JULIET, b"b" * 32)
+        store.add_pin(JULIET, b"a" * 32)
+        assert store.pins(JULIET) == {b"a" * 32, b"b" * 32}
+        assert store.pins(ROMEO) == frozenset()
+        store.remove_pin(JULIET, b"a" * 32)
+        assert store.pins(JULIET) == {b"b" * 32}
+        store.remove_pin(JULIET, b"b" * 32)
+        assert store.pins(JULIET) == frozenset()
+
+    def test_a_pin_that_is_none_can_be_taken_back(self, store):
+        store.remove_pin(JULIET, b"a" * 32)
+        assert store.pins(JULIET) == frozenset()
+
+
+def test_closing_it_is_all_that_is_left_to_do(store):
+    store.add_pin(JULIET, b"a" * 32)
+    store.close()
