@@ -49,7 +49,7 @@ archive_expires_after = "1d"
 
 -- Prosody leaves Nagle's algorithm on. Then each stanza above some 256 octets waits for a delayed
 -- acknowledgement of TCP, up to 40 ms, and would hide what is to be measured.
-network_settings = {{ nagle = false }}
+network_settings = {{ nagle = false; opportunistic_writes = false }}
 
 {extra_configuration}
 

@@ -1,6 +1,7 @@
 """A TCP proxy in front of a server: it records, loses octets, and cuts, where the test wants it."""
 
 import asyncio
+import re
 import socket
 import struct
 from typing import Final, Literal, Self
@@ -11,6 +12,10 @@ Direction = Literal["from_clients", "to_clients"]
 
 _LOOPBACK: Final = "127.0.0.1"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+#: The end of a stanza or of an element of stream management.
+_WHOLE: Final = re.compile(rb"(?:</(?:message|presence|iq)>|<(?:a|r|presence)(?: [^<>]*)?/>)$")
 
 
 class RecordingProxy:
@@ -66,6 +71,15 @@ class RecordingProxy:
         """Reset (RST) both sides of all connections that exist now."""
         for link in self._live_links():
             link.reset()
+
+    def cut_between_stanzas(self) -> None:
+        """Cut as soon as what clients have sent ends with a whole stanza, which the server still gets.
+
+        Prosody 0.12 goes on with the parser of the lost connection when a session is resumed: half a stanza
+        in it swallows everything that comes after.
+        """
+        for link in self._live_links():
+            link.cut_between_stanzas()
 
     def cut_at(self, direction: Direction, offset: int) -> None:
         """Cut a connection when exactly `offset` octets have passed in this direction, from its first octet on.
@@ -140,6 +154,7 @@ class _Link:
         self.passed: dict[Direction, int] = {"from_clients": 0, "to_clients": 0}
         self.cut_at: dict[Direction, int] = {}
         self.swallowing: set[Direction] = set()
+        self.cut_at_end = False
         self.gone = asyncio.Event()
         self._connecting: asyncio.Task[None] | None = None
 
@@ -174,13 +189,27 @@ class _Link:
                 if target.transport is not None:
                     target.transport.close()
                 source.reset()
+        if self.cut_at_end and direction == "from_clients":
+            self._cut_at_end()
         self.proxy.arrived(direction)
+
+    def cut_between_stanzas(self) -> None:
+        self.cut_at_end = True
+        self._cut_at_end()
+
+    def _cut_at_end(self) -> None:
+        if _WHOLE.search(self.recorded["from_clients"][-200:]):
+            self.swallowing.add("to_clients")
+            if self.server.transport is not None and self.server.transport.can_write_eof():
+                self.server.transport.write_eof()  # it reads all of it, and closes
+            self.client.reset()
 
     def lost(self, direction: Direction) -> None:
         """End the other side too, after what it still has to write."""
         _, target = self._ends(direction)
         if target.transport is not None:
-            target.transport.close()
+            if not self.cut_at_end:
+                target.transport.close()
         elif self._connecting is not None:
             self._connecting.cancel()
         if self.client.transport is None and self.server.transport is None:
