@@ -118,6 +118,8 @@ class RemoteError(E2EError):
         self.answer = self.default_answer
         #: It depends on what an envelope held: nobody may learn more than that it failed.
         self.concealed = False
+        #: Nobody may be told anything, not even that it failed; an iq is answered all the same.
+        self.silent = False
 
     def conceal(self) -> None:
         """Make the answer the one that every failure inside an envelope has (ERRATA E31)."""

@@ -20,6 +20,7 @@ from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, D
 from slixmpp_e2e.cms.algorithms import AES128_CBC, SHA256, ContentCipher, Random
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.recipients import RSA_PKCS1, DecryptionKeys, KeyTransport, KeyTransportRecipient
+from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
     NoCertificateError,
     RemoteError,
@@ -40,7 +41,8 @@ _INCLUSIONS: Final = 4096
 _RECIPIENTS_PER_JID: Final = 8
 _RECIPIENTS_KEPT: Final = 60 * SECOND
 STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {"old": "old", "future": "future", "seen": "seen"}
-_BAD_SIGNATURE: Final = b"\0" * 255 + b"\1"
+#: How many encrypted keys are remembered: 5 MB.
+_CLAIMS: Final = 50_000
 
 #: A certificate and what came along with it, the certificate first.
 Known = tuple[ParsedCertificate, ...]
@@ -56,6 +58,8 @@ class Options:
     allow_sha1: bool = False
     #: Encrypt to our own certificate too, so that copies of what we sent stay readable.
     encrypt_to_self: bool = False
+    #: Open what bears an encrypted key that came before, to show it as seen, and say nothing about it.
+    open_repeated: bool = False
     #: Nanoseconds that a timestamp may be off (RFC 3923 6.9).
     window: int = WINDOW
 
@@ -92,7 +96,13 @@ class Protection:
         init=False, default_factory=OrderedDict
     )
 
+    _claimed: OrderedDict[bytes, None] = field(init=False, default_factory=OrderedDict)
+    _sample_der: bytes = field(init=False)
+    _sample: SignedData = field(init=False)
+
     def __post_init__(self) -> None:
+        self._sample_der = sign(b"a sample", self.identity.signer, signing_time=to_datetime(self.now()))
+        self._sample = parse_signed_data(self._sample_der)
         self._clock = MonotoneClock(self.now, self.on_clock_adjustment)
         self._keys = DecryptionKeys()
         self.add_decryption_key(self.identity)
@@ -217,15 +227,30 @@ class Protection:
         what was authenticated but is old, from the future, or seen, `stale` holds stanza and report.
         Raises `StoreError` if the replay record can't be kept: then nothing is delivered.
         """
+        repeated: list[bytes] = []
+
+        def claim(encrypted_key: bytes) -> bool:
+            if self._claim(encrypted_key):
+                return True
+            repeated.append(encrypted_key)
+            return self.options.open_repeated and outer.kind != "iq"
+
         opener = rfc3923.Opener(
             self._keys,
             self._pool,
             self._decoy,
+            claim,
             allow_sha1=self.options.allow_sha1,
             allow_unsigned=allow_unsigned,
             random=self.random,
         )
-        opened = opener.open_object(text)
+        try:
+            return self._judge(opener.open_object(text), outer, delayed_since)
+        except RemoteError as error:
+            error.silent = bool(repeated) and self.options.open_repeated
+            raise
+
+    def _judge(self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None) -> Unprotected:
         if opened.signer is None:
             try:
                 return self._take_unsigned(opened, outer, delayed_since)
@@ -233,9 +258,8 @@ class Protection:
                 error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
                 raise
         hints = [each for der in opened.certificates if (each := self._pool.parse(der)) is not None]
-        hints += self._known_chain(bare(outer.sender), opened.signer.certificate)
         try:
-            decision = self._judge(outer.sender, opened.signer.certificate, hints)
+            decision = self._decide(outer.sender, opened.signer.certificate, hints)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
@@ -257,13 +281,18 @@ class Protection:
                 return list(hints)
         return []
 
-    def _judge(
+    def _decide(
         self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
     ) -> Decision:
+        jid, at = bare(sender), to_datetime(self.now())
         try:
-            return self.authority.judge(
-                bare(sender), certificate, hints, at=to_datetime(self.now()), purpose="sign"
-            )
+            try:
+                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign")
+            except UntrustedError:
+                before = self._known_chain(jid, certificate)
+                if not before:
+                    raise
+                return self.authority.judge(jid, certificate, [*hints, *before], at=at, purpose="sign")
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
@@ -349,14 +378,23 @@ class Protection:
         above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
         return self.store.add_certificate(jid, (certificate.der, *above))
 
-    def _decoy(self, data: bytes) -> None:
-        """Take the time of a hash and a signature verification (see `formats.rfc3923.Opener`)."""
-        key = self.identity.certificate.public_key
-        digest = SHA256.digest(data)
-        scheme = self.identity.signer.scheme
-        size = key.key_size // 8 if isinstance(key, rsa.RSAPublicKey) else 256
+    def _claim(self, encrypted_key: bytes) -> bool:
+        """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`)."""
+        digest = SHA256.digest(encrypted_key)
+        if digest in self._claimed:
+            return False
+        self._claimed[digest] = None
+        if len(self._claimed) > _CLAIMS:
+            self._claimed.popitem(last=False)
+        return True
+
+    def _decoy(self, data: bytes, read: bool) -> None:
+        """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""
+        SHA256.digest(data)
+        sample = self._sample if read else parse_signed_data(self._sample_der)
+        info = sample.signer_infos[0]
         try:
-            scheme.verify(key, _BAD_SIGNATURE[-size:].rjust(size, b"\0"), digest)
+            info.scheme.verify(self.identity.certificate.public_key, info.signature, b"something else")
         except SignatureError:
             return
 

@@ -31,6 +31,7 @@ _UNREADABLE: Final = (
 )
 
 Purpose = Literal["sign", "encrypt"]
+PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
 
 
 def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:

@@ -1,17 +1,21 @@
 """Whether a certificate is somebody's: names, pins, paths."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 
 from slixmpp_e2e.certificates.names import certificate_jids
-from slixmpp_e2e.certificates.path import PathValidator, Purpose, check_usage
+from slixmpp_e2e.certificates.path import PURPOSES, PathValidator, Purpose, check_usage
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.report import Trust
+
+_FACTS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,21 @@ class ChangedCertificateError(UntrustedError):
     code = "certificate-changed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    jids: frozenset[str]
+    #: Why the certificate may not be used so, or None.
+    forbidden: Mapping[Purpose, str | None]
+
+
+def _forbidden(certificate: x509.Certificate, purpose: Purpose) -> str | None:
+    try:
+        check_usage(certificate, purpose)
+    except CertificateError as error:
+        return str(error)
+    return None
+
+
 class Authority:
     """Decides about certificates: pins first, then paths to trust anchors.
 
@@ -57,6 +76,7 @@ class Authority:
         self._store = store
         self._paths = paths
         self._pins = dict(pins or {})
+        self._facts: OrderedDict[bytes, _Facts] = OrderedDict()
 
     def judge(
         self,
@@ -71,17 +91,16 @@ class Authority:
 
         `hints` are certificates that came along; they may be parts of a path.
         """
-        named = certificate_jids(certificate.certificate)
-        if jid not in named:
+        facts = self._read(certificate)
+        if jid not in facts.jids:
             raise UntrustedError(
-                f"the certificate names {', '.join(sorted(named)) or 'nobody'}, not {jid}", "name-mismatch"
+                f"the certificate names {', '.join(sorted(facts.jids)) or 'nobody'}, not {jid}",
+                "name-mismatch",
             )
         if certificate.weakness is not None:
             raise UntrustedError(f"the certificate of {jid} has {certificate.weakness}", "weak")
-        try:
-            check_usage(certificate.certificate, purpose)
-        except CertificateError as error:
-            raise UntrustedError(f"{jid}: {error}") from None
+        if facts.forbidden[purpose] is not None:
+            raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")
         pins = self._pins.get(jid, frozenset()) | self._store.pins(jid)
         if pins:
             return self._judge_by_pins(jid, certificate, pins, at)
@@ -92,6 +111,19 @@ class Authority:
         except CertificateError as error:
             raise UntrustedError(f"{jid}: {error}") from None
         return Decision(Trust.PKIX, chain)
+
+    def _read(self, certificate: ParsedCertificate) -> "_Facts":
+        """Return what a certificate says of itself; remembered, because it is asked for every stanza."""
+        known = self._facts.get(certificate.fingerprint)
+        if known is None:
+            known = _Facts(
+                certificate_jids(certificate.certificate),
+                {purpose: _forbidden(certificate.certificate, purpose) for purpose in PURPOSES},
+            )
+            self._facts[certificate.fingerprint] = known
+            if len(self._facts) > _FACTS:
+                self._facts.popitem(last=False)
+        return known
 
     @staticmethod
     def _judge_by_pins(

@@ -140,7 +140,10 @@ class Reader:
         if data[at - 2] != tag:
             self._refuse(tag)
         length = data[at - 1]
-        if length >= 0x80:
+        if length == 0x82 and at + 2 <= end and data[at]:  # 256 octets and more: most that are not short
+            length = data[at] << 8 | data[at + 1]
+            at += 2
+        elif length >= 0x80:
             at, length = _long_length(data, at, end)
         self._at = at + length
         if self._at > end:
@@ -160,12 +163,10 @@ class Reader:
 
     def explicit(self, number: int, tag: int = SEQUENCE) -> "Reader":
         """Return a reader for the values inside the one value that the next value, `[number] EXPLICIT`, holds."""
-        outside = self._end
-        start = self._next(CONSTRUCTED + number)
-        self._at, self._end = start, self._at
-        inside = self.enter(tag)
-        self.finish()
-        self._end = outside
+        inside = Reader(self._data, self._next(CONSTRUCTED + number), self._at)
+        start = inside._next(tag)
+        inside.finish()
+        inside._at = start
         return inside
 
     def contents(self, tag: int) -> bytes:
@@ -204,6 +205,8 @@ class Reader:
     def integer(self, *, maximum: int = 1 << 64) -> int:
         """Return a non-negative INTEGER."""
         contents = self.contents(INTEGER)
+        if len(contents) == 1 and contents[0] < 0x80 and contents[0] <= maximum:
+            return contents[0]
         value = int.from_bytes(contents, "big", signed=True)
         if not 0 <= value <= maximum or len(contents) != value.bit_length() // 8 + 1:  # X.690 8.3.2
             raise ASN1Error("a number out of range, or longer than it needs to be")

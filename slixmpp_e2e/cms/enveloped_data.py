@@ -10,7 +10,7 @@ content itself, tries its signature, and asks `Decrypted.ends_at` last.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
@@ -125,21 +125,32 @@ class EnvelopedData:
     _tag: bytes
     _covered: bytes
 
+    def encrypted_key(self, keys: DecryptionKeys) -> bytes:
+        """Return the encrypted key that is for us; raise `UndecryptableError` if there is none.
+
+        Honest senders never use a key twice (RFC 3565 2): what bears one that came before is a replay, or
+        somebody's experiment.
+        """
+        return self._find(keys)[2].encrypted_key
+
     def decrypt(self, keys: DecryptionKeys, *, random: Random = os.urandom) -> Decrypted:
         """Return what the envelope holds for us; raise `UndecryptableError`.
 
         It raises when no RecipientInfo is for us, which everybody can see, and when an authentication tag is
         wrong. One private-key operation is done at the most.
         """
-        found = keys.find(self.recipient_infos)
-        if found is None:
-            raise UndecryptableError("it is not encrypted to any of our keys", reason="not-for-us")
-        key, certificate, info = found
+        key, certificate, info = self._find(keys)
         fallback = random(self.cipher.key_size)  # drawn before the private-key operation (RFC 3218 2.3.2)
         plaintext = self._decrypt(info.unwrap(key, fallback), self._tag, self._covered)
         if plaintext is None:
             raise UndecryptableError("the authentication tag is wrong")
         return Decrypted(plaintext, self.cipher.authenticated, self.cipher.name, info.name, certificate)
+
+    def _find(self, keys: DecryptionKeys) -> tuple[Any, ParsedCertificate, RecipientInfo]:
+        found = keys.find(self.recipient_infos)
+        if found is None:
+            raise UndecryptableError("it is not encrypted to any of our keys", reason="not-for-us")
+        return found
 
 
 def parse_enveloped_data(data: bytes) -> EnvelopedData:

@@ -173,6 +173,10 @@ class RecipientInfo(Protocol):
     def name(self) -> str:
         """The key management algorithm."""
 
+    @property
+    def encrypted_key(self) -> bytes:
+        """The content-encryption key as it travels."""
+
     def unwrap(self, key: Any, fallback: bytes) -> bytes:
         """Return the content-encryption key, or `fallback` where there is none of its length. Never raises."""
 

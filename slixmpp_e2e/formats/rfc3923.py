@@ -25,7 +25,13 @@ from slixmpp_e2e.cms.algorithms import (
     Random,
 )
 from slixmpp_e2e.cms.certificates import CertificatePool
-from slixmpp_e2e.cms.enveloped_data import Decrypted, content_type, encrypt, parse_enveloped_data
+from slixmpp_e2e.cms.enveloped_data import (
+    Decrypted,
+    EnvelopedData,
+    content_type,
+    encrypt,
+    parse_enveloped_data,
+)
 from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient
 from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, parse_signed_data, sign
 from slixmpp_e2e.errors import (
@@ -45,6 +51,8 @@ NAME: Final = "rfc3923"
 
 _PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
+#: Why a signature is refused once the SignedData has been read.
+_AFTER_READING: Final = frozenset({"unknown-signer", "weak"})
 _XML_SPACE: Final = " \t\r\n"
 _FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # ERRATA E14
@@ -140,9 +148,14 @@ class Opener:
 
     keys: DecryptionKeys
     pool: CertificatePool
-    #: Does one hash and one signature verification in vain over its argument. It keeps failures that come
-    #: before the signature from being faster than those that come after it (ARCHITECTURE invariant 15).
-    decoy: Callable[[bytes], None]
+    #: Does one hash and one signature verification in vain, and with False the reading of a SignedData too. It
+    #: keeps failures that come before the signature from being faster than those that come after it
+    #: (ARCHITECTURE invariant 15).
+    decoy: Callable[[bytes, bool], None]
+    #: Takes note of an encrypted key, and tells whether it is new. What follows a key that is not new is never
+    #: decrypted: that somebody sends it again with another ciphertext is how every adaptive attack on CBC or
+    #: on PKCS #1 v1.5 begins, and even success could tell him something, as much of an object is not signed.
+    claim: Callable[[bytes], bool]
     allow_sha1: bool = False
     allow_unsigned: bool = False
     random: Random = os.urandom
@@ -172,11 +185,7 @@ class Opener:
     def _open_cms(self, der: bytes) -> Opened:
         kind = content_type(der)  # E07: what it is, not what it is called
         if kind in _ENVELOPES:
-            try:
-                return self._open_envelope(der)
-            except RemoteError as error:
-                error.conceal()
-                raise
+            return self._open_envelope(der)
         if kind == ID_SIGNED_DATA:
             opened, size = self._verify(der, None)
             if size != len(der):
@@ -210,13 +219,24 @@ class Opener:
     # ------------------------------------------------------------------ inside an envelope
 
     def _open_envelope(self, der: bytes) -> Opened:
-        envelope = parse_enveloped_data(der)
-        if envelope.size != len(der):
-            raise MalformedError("something follows the enveloped object")
+        try:
+            envelope = parse_enveloped_data(der)
+            if envelope.size != len(der):
+                raise MalformedError("something follows the enveloped object")
+            if not self.claim(envelope.encrypted_key(self.keys)):
+                raise TimestampError("an object with this encrypted key came before", reason="seen")
+            return self._decrypt(envelope)
+        except TimestampError:
+            raise
+        except RemoteError as error:
+            error.conceal()
+            raise
+
+    def _decrypt(self, envelope: EnvelopedData) -> Opened:
         try:
             decrypted = envelope.decrypt(self.keys, random=self.random)
         except UndecryptableError:
-            self.decoy(der)
+            self.decoy(b"", False)
             raise
         try:
             opened, end = self._open_inside(decrypted.plaintext)
@@ -224,7 +244,7 @@ class Opener:
             if self.allow_unsigned and error.reason == "unsigned":
                 return self._take_unsigned(decrypted)
             if error.reason != "invalid":  # an invalid signature has cost its verification
-                self.decoy(decrypted.plaintext)
+                self.decoy(decrypted.plaintext, error.reason in _AFTER_READING)
             raise
         if not decrypted.ends_at(end):  # last: see `cms.enveloped_data`
             raise UndecryptableError("the padding is wrong, or something follows the signed object")

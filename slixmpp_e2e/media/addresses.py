@@ -10,6 +10,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -28,6 +29,8 @@ _ASCII_DOMAIN: Final = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _URI_TEXT: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
 # RFC 3922 3.2 step 4, with "-" as it is and without "?" (ERRATA M05).
 _UNESCAPED: Final = "!$*.~_+=-"
+# The same few addresses are asked for again with every stanza.
+_REMEMBERED: Final = 2048
 
 
 def bare(jid: JID | str) -> str:
@@ -41,10 +44,14 @@ def bare(jid: JID | str) -> str:
     slixmpp's preparation turns a few letters into others that it would map further, so that one address
     could pass for another.
     """
-    parsed = jid if isinstance(jid, JID) else JID(jid)
-    prepared = parsed.bare
-    if not prepared or JID(prepared).bare != prepared:
-        raise InvalidJID(f"not an address that can be compared: {str(jid)!a}")
+    return _bare(jid.bare if isinstance(jid, JID) else JID(jid).bare)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _bare(prepared: str) -> str:
+    parsed = JID(prepared)
+    if not prepared or parsed.bare != prepared:
+        raise InvalidJID(f"not an address that can be compared: {prepared!a}")
     local, domain = parsed.node, _unicode_domain(parsed.domain)
     _ascii_domain(domain)
     return f"{local}@{domain}" if local else domain
@@ -59,6 +66,11 @@ def read_jid(text: str) -> JID:
 
     Raises `ValueError`.
     """
+    return JID(_read(text))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read(text: str) -> str:
     if len(text) > _LONGEST_JID or any(unicodedata.category(character) == "Cc" for character in text):
         raise InvalidJID("too long for a JID, or with control characters in it")
     address = text.partition("/")[0]
@@ -69,7 +81,7 @@ def read_jid(text: str) -> JID:
     unchanged = unicodedata.is_normalized("NFKC", written) and not written.endswith(".")
     if not unchanged or _unicode_domain(written.lower()) != prepared.domain:
         raise InvalidJID("the domain is not written as it is compared")
-    return prepared
+    return str(prepared)
 
 
 def jid_to_uri(jid: JID | str, scheme: Literal["im", "pres"]) -> str:
@@ -80,9 +92,14 @@ def jid_to_uri(jid: JID | str, scheme: Literal["im", "pres"]) -> str:
 
     Raises `ValueError` for what `bare()` refuses.
     """
-    local, _, domain = bare(jid).rpartition("@")
+    return f"{scheme}:{_uri_address(bare(jid))}"
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _uri_address(address: str) -> str:
+    local, _, domain = address.rpartition("@")
     host = quote(_ascii_domain(domain), safe=":")  # the brackets of an IPv6 address may not stand in a path
-    return f"{scheme}:{quote(local, safe=_UNESCAPED)}@{host}" if local else f"{scheme}:{host}"
+    return f"{quote(local, safe=_UNESCAPED)}@{host}" if local else host
 
 
 def uri_to_jid(uri: str, *, schemes: Collection[str] = SCHEMES) -> JID:

@@ -23,6 +23,8 @@ _LANGUAGE: Final = re.compile(r"[A-Za-z0-9\-]{1,35}")  # ERRATA C11
 _URI: Final = re.compile(r"([^<>]*)<([^<>]+)>")
 _NAMESPACE: Final = re.compile(r"(?:([^\s<>]+) )?<([^<>\s]+)>")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))|\\$", re.DOTALL)
+_CONTROL: Final = re.compile("[\0-\x1f\x7f]")
+_SPECIAL_OR_CONTROL: Final = re.compile(r"[\0-\x1f\x7f\\]")
 _SPECIAL: Final = {"\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _SPECIAL_READ: Final = {"b": "\b", "t": "\t", "n": "\n", "r": "\r"}
 #: What we understand when a Require header asks (3.5): the core headers.
@@ -116,7 +118,7 @@ def _header_lines(data: bytes) -> tuple[Sequence[str], bytes]:
         raise MalformedError("message headers that are not UTF-8") from None
     if len(lines) > _MAX_HEADERS:
         raise MalformedError("too many message headers")
-    if any(char < " " or char == "\x7f" for line in lines for char in line):  # 2.2, 2.3
+    if any(_CONTROL.search(line) for line in lines):  # 2.2, 2.3
         raise MalformedError("control characters in a message header")
     return lines, data[end + 2 * len(line_break) :]
 
@@ -152,10 +154,7 @@ def uri(value: str) -> str:
 
 def escape(value: str) -> str:
     """Return a header value with what RFC 3862 2.3.1 wants escaped, and nothing else."""
-    return "".join(
-        _SPECIAL.get(char) or (f"\\u{ord(char):04x}" if char < " " or char == "\x7f" else char)
-        for char in value
-    )
+    return _SPECIAL_OR_CONTROL.sub(lambda found: _SPECIAL.get(found[0]) or f"\\u{ord(found[0]):04x}", value)
 
 
 def unescape(value: str) -> str:

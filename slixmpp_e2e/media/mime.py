@@ -16,7 +16,6 @@ from slixmpp_e2e.errors import MalformedError
 _MAX_HEADER_OCTETS: Final = 16 * 1024
 _MAX_HEADERS: Final = 64
 _MAX_PARAMETERS: Final = 32
-_LINE_BREAK: Final = re.compile(rb"\r\n|\r|\n")
 _HEADER_NAME: Final = re.compile(rb"[!-9;-~]+")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -29,7 +28,7 @@ _WHITE_SPACE: Final = b" \t\r\n"
 
 def canonical_line_breaks(data: bytes) -> bytes:
     """Return `data` with every line break as CRLF: what XML took away (ERRATA E09)."""
-    return _LINE_BREAK.sub(b"\r\n", data)
+    return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
 
 # --------------------------------------------------------------------------- reading

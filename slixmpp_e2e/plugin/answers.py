@@ -50,7 +50,7 @@ class Answers:
         self.xmpp.send(error_stanza(self.xmpp, stanza, error))
 
     def _may_be_told(self, stanza: Stanza, error: RemoteError, *, silent: bool) -> bool:
-        if not self.enabled or (silent and error.concealed):
+        if not self.enabled or error.silent or (silent and error.concealed):
             return False
         sender = stanza["from"]
         if not (self._sees_our_presence(stanza) or self.protection.trusts_somebody_as(sender)):

@@ -192,6 +192,7 @@ def _options(config: Mapping[str, Any]) -> Options:
         transport=transport,
         allow_sha1=bool(config["allow_sha1"]),
         encrypt_to_self=bool(config["encrypt_to_self"]),
+        open_repeated=bool(config["deliver_stale"]),
         window=int(config["window"]) * SECOND,
     )
 

@@ -7,6 +7,7 @@ from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.cms.algorithms import AES256_GCM
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
+    DECRYPTION_FAILED,
     TimestampError,
 )
 from slixmpp_e2e.freshness import SECOND
@@ -98,14 +99,46 @@ class TestLearning:
 
 
 class TestFreshness:
-    def test_a_replay_is_seen(self, sender, receiver):
+    @pytest.mark.parametrize("level", [Level.SIGN, Level.REQUIRED])
+    def test_a_replay_is_seen(self, sender, receiver, level):
+        text = protect(sender, level=level)
+        unprotect(receiver, text)
+        error = refusal(receiver, text)
+        assert (type(error), error.reason, error.answer) == (TimestampError, "seen", BAD_TIMESTAMP)
+
+    def test_a_replay_in_clear_is_shown_as_what_it_is(self, sender, receiver):
+        text = protect(sender, level=Level.SIGN)
+        first = unprotect(receiver, text)
+        stale, report = refusal(receiver, text).stale
+        assert same(stale, first.stanza)
+        assert (report.timestamp_state, report.authenticated, report.signed) == ("seen", False, True)
+
+    def test_an_encrypted_key_that_came_before_is_not_used_again(self, sender, receiver):
+        """Whatever follows it: so nobody can try one change of a captured stanza after the other."""
+        text = protect(sender)
+        head, _, body = text.partition("\n\n")
+        unprotect(receiver, text)
+        for at in (each for each in range(700, len(body) - 8, 97) if body[each] != "\n"):
+            changed = body[:at] + ("A" if body[at] != "A" else "B") + body[at + 1 :]
+            error = refusal(receiver, f"{head}\n\n{changed}")
+            assert (error.reason, error.answer, error.stale) == ("seen", BAD_TIMESTAMP, None)
+
+    def test_a_failure_uses_the_encrypted_key_up_too(self, sender, receiver):
+        text = protect(sender)
+        lines = text.rstrip().split("\n")
+        lines[-2] = lines[-3]
+        assert refusal(receiver, "\n".join(lines)).answer == DECRYPTION_FAILED
+        assert refusal(receiver, text).reason == "seen"
+
+    def test_where_stale_ones_are_wanted_a_replay_is_opened_and_nobody_is_told(
+        self, pki, romeo, sender, clock
+    ):
+        receiver = account(pki, romeo, clock, open_repeated=True)
         text = protect(sender)
         first = unprotect(receiver, text)
         error = refusal(receiver, text)
-        assert (type(error), error.reason, error.answer) == (TimestampError, "seen", BAD_TIMESTAMP)
-        stale, report = error.stale
-        assert same(stale, first.stanza)
-        assert (report.timestamp_state, report.authenticated, report.signed) == ("seen", False, True)
+        assert (error.reason, error.silent) == ("seen", True)
+        assert same(error.stale[0], first.stanza)
 
     def test_a_replay_from_another_resource_is_seen(self, sender, receiver):
         text = protect(sender)
@@ -121,7 +154,7 @@ class TestFreshness:
 
     @pytest.mark.parametrize(("seconds", "reason"), [(301, "old"), (-301, "future")])
     def test_outside_the_window_it_is_stale(self, sender, receiver, clock, seconds, reason):
-        text = protect(sender)
+        text = protect(sender, level=Level.SIGN)
         clock.pass_seconds(seconds)
         error = refusal(receiver, text)
         assert (error.reason, error.skew, error.answer) == (reason, float(-seconds), BAD_TIMESTAMP)
@@ -152,7 +185,7 @@ class TestFreshness:
         assert (report.timestamp_state, report.authenticated) == ("decreasing", True)
 
     def test_what_our_server_stored_is_compared_with_that_time(self, sender, receiver, clock):
-        text = protect(sender)
+        text = protect(sender, level=Level.SIGN)
         stored = clock.now + SECOND
         clock.pass_seconds(86_400)
         assert refusal(receiver, text).reason == "old"
@@ -166,8 +199,8 @@ class TestFreshness:
         assert refusal(receiver, text, delayed_since=stored).reason == "seen"
 
     def test_what_nobody_signed_leaves_no_trace(self, sender, receiver):
-        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         for _ in range(2):
+            text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
             assert unprotect(receiver, text, allow_unsigned=True).report.timestamp_state == "ok"
         assert unprotect(receiver, protect(sender)).report.timestamp_state == "ok"
 

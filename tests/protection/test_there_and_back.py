@@ -163,7 +163,9 @@ class TestOurKeys:
 
     @pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
     def test_time_can_be_spent_in_vain_with_every_key(self, pki, clock, name):
-        account(pki, pki[name], clock)._decoy(b"x")
+        spender = account(pki, pki[name], clock)
+        spender._decoy(b"x", True)
+        spender._decoy(b"x", False)
 
     def test_who_can_only_sign_still_answers_envelopes_alike(self, pki, clock, sender):
         error = refusal(account(pki, pki["p-256"], clock), protect(sender))
