@@ -128,6 +128,11 @@ class Reader:
     def __bool__(self) -> bool:
         return self._at < self._end
 
+    @property
+    def position(self) -> int:
+        """How many octets of the data lie behind the cursor."""
+        return self._at
+
     def peek(self) -> int:
         """Return the tag of the next value, or -1 at the end; nothing moves."""
         return self._data[self._at] if self._at < self._end else -1

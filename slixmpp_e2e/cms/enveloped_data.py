@@ -9,7 +9,7 @@ content itself, tries its signature, and asks `Decrypted.ends_at` last.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
@@ -160,16 +160,17 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
     """
     try:
         try:
-            element = Reader(data).element(SEQUENCE)
-            return _read_content_info(element, len(element))
+            return _read_content_info(data)
         except BERError:
-            return _read_content_info(*ber_to_der(data))
+            der, size = ber_to_der(data)
+            return replace(_read_content_info(der), size=size)
     except ASN1Error as error:
         raise MalformedError(f"not an EnvelopedData: {error}") from None
 
 
-def _read_content_info(element: bytes, size: int) -> EnvelopedData:
-    outer = Reader(element).enter()
+def _read_content_info(data: bytes) -> EnvelopedData:
+    whole = Reader(data)
+    outer = whole.enter()
     kind = outer.element(OID)
     if kind not in {ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA}:
         raise ASN1Error("another content type")
@@ -200,7 +201,7 @@ def _read_content_info(element: bytes, size: int) -> EnvelopedData:
         read_recipient_infos(infos),
         cipher,
         certificates,
-        size,
+        whole.position,
         cipher.read(parameters, ciphertext),
         tag,
         covered,

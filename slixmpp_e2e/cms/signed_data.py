@@ -6,7 +6,7 @@ valid and whether anybody trusts it: see `certificates.trust`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -248,16 +248,17 @@ def parse_signed_data(data: bytes) -> SignedData:
     """
     try:
         try:
-            element = Reader(data).element(SEQUENCE)
-            return _read_content_info(element, len(element))
+            return _read_content_info(data)
         except BERError:
-            return _read_content_info(*ber_to_der(data))
+            der, size = ber_to_der(data)
+            return replace(_read_content_info(der), size=size)
     except ASN1Error as error:
         raise MalformedError(f"not a SignedData: {error}") from None
 
 
-def _read_content_info(element: bytes, size: int) -> SignedData:
-    outer = Reader(element).enter()
+def _read_content_info(data: bytes) -> SignedData:
+    whole = Reader(data)
+    outer = whole.enter()
     if outer.element(OID) != ID_SIGNED_DATA:
         raise ASN1Error("another content type")
     fields = outer.explicit(0)
@@ -286,7 +287,7 @@ def _read_content_info(element: bytes, size: int) -> SignedData:
             each for each in certificates if each[0] == SEQUENCE
         ),  # other CertificateChoices are of no use here
         tuple(_read_signer_info(info) for info in infos),
-        size,
+        whole.position,
     )
 
 

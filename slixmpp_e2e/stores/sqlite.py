@@ -7,6 +7,7 @@ window then covers.
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
 
 _VERSION: Final = 1
+_ATTEMPTS: Final = 40
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
 Value = int | str | bytes | None
 
@@ -26,7 +29,9 @@ CREATE TABLE certificate (
     jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
 );
 CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint)) WITHOUT ROWID;
-CREATE TABLE signer (jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE signer (
+    jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE seen (
     jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
     PRIMARY KEY (jid, digest)
@@ -55,9 +60,8 @@ class SQLiteStore:
 
     def _open(self) -> None:
         self._is_new()  # before anything is changed: it may be somebody else's
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._enter_wal()
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA busy_timeout = 2000")
         with self._transaction():
             if self._is_new():
                 for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -66,6 +70,18 @@ class SQLiteStore:
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         if self._value("PRAGMA quick_check") != "ok":
             raise StoreError(f"{self._path} is damaged; restore it, or remove it and pin again")
+
+    def _enter_wal(self) -> None:
+        """Change to WAL. SQLite does not wait for another process that is just doing the same, so we do."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _BUSY or attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def _is_new(self) -> bool:
         tables = self._value(
@@ -116,17 +132,23 @@ class SQLiteStore:
         """See `ReplayRecord`."""
         execute = self._connection.execute
         with self._transaction():
-            known = execute("SELECT floor, newest FROM signer WHERE jid = ?", (signer,)).fetchone()
+            known = execute("SELECT floor, newest, entries FROM signer WHERE jid = ?", (signer,)).fetchone()
             if known is None and not self._make_room(timestamp):
                 return Admission(seen=True, highest=None)
-            floor, newest = known or (0, 0)
+            floor, newest, entries = known or (0, 0, 0)
             highest = self._newest_of(signer, received)
             seen = self._value("SELECT 1 FROM seen WHERE jid = ? AND digest = ?", signer, digest)
             if seen or timestamp <= max(floor, self._floor()):
                 return Admission(seen=True, highest=highest)
             execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
-            floor = max(floor, self._drop_oldest(signer))
-            execute("INSERT OR REPLACE INTO signer VALUES (?, ?, ?)", (signer, floor, max(newest, timestamp)))
+            if entries == self._entries_per_signer:
+                floor = max(floor, self._drop_oldest(signer))
+            else:
+                entries += 1
+            execute(
+                "INSERT OR REPLACE INTO signer VALUES (?, ?, ?, ?)",
+                (signer, floor, max(newest, timestamp), entries),
+            )
         return Admission(seen=False, highest=highest)
 
     def _newest_of(self, signer: str, received: int) -> int | None:
@@ -140,8 +162,6 @@ class SQLiteStore:
         return found or None
 
     def _drop_oldest(self, signer: str) -> int:
-        if self._integer("SELECT count(*) FROM seen WHERE jid = ?", signer) <= self._entries_per_signer:
-            return 0
         timestamp, digest = self._connection.execute(
             "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1", (signer,)
         ).fetchone()
