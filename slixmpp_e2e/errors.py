@@ -149,8 +149,8 @@ class UndecryptableError(RemoteError):
 class SignatureError(RemoteError):
     """There is no signature that proves who sent this.
 
-    `reason` is one of `invalid`, `unknown-signer`, `untrusted`, `name-mismatch`, `weak`, `unsigned`,
-    `other-recipient` (RFC 3923 6.7, ERRATA E39).
+    `reason` is one of `invalid`, `malformed`, `unknown-signer`, `untrusted`, `certificate-changed`,
+    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39).
     """
 
     code = "unverified-signature"

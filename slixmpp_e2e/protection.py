@@ -25,6 +25,7 @@ from slixmpp_e2e.errors import (
     NoCertificateError,
     RemoteError,
     SignatureError,
+    StoreError,
     TimestampError,
     UnprotectableError,
 )
@@ -96,6 +97,8 @@ class Protection:
         init=False, default_factory=OrderedDict
     )
 
+    #: JIDs and fingerprints of signers whose certificates the store has.
+    _learned: OrderedDict[tuple[str, bytes], None] = field(init=False, default_factory=OrderedDict)
     _claimed: OrderedDict[bytes, None] = field(init=False, default_factory=OrderedDict)
     _sample_der: bytes = field(init=False)
     _sample: SignedData = field(init=False)
@@ -103,7 +106,7 @@ class Protection:
     def __post_init__(self) -> None:
         self._sample_der = sign(b"a sample", self.identity.signer, signing_time=to_datetime(self.now()))
         self._sample = parse_signed_data(self._sample_der)
-        self._clock = MonotoneClock(self.now, self.on_clock_adjustment)
+        self._clock = MonotoneClock(self.now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         self._keys = DecryptionKeys()
         self.add_decryption_key(self.identity)
         self._pool = CertificatePool(known[0] for group in self.peers.values() for known in group)
@@ -228,9 +231,11 @@ class Protection:
         Raises `StoreError` if the replay record can't be kept: then nothing is delivered.
         """
         repeated: list[bytes] = []
+        claimed: list[bytes] = []
 
         def claim(encrypted_key: bytes) -> bool:
             if self._claim(encrypted_key):
+                claimed.append(encrypted_key)
                 return True
             repeated.append(encrypted_key)
             return self.options.open_repeated and outer.kind != "iq"
@@ -248,6 +253,10 @@ class Protection:
             return self._judge(opener.open_object(text), outer, delayed_since)
         except RemoteError as error:
             error.silent = bool(repeated) and self.options.open_repeated
+            raise
+        except StoreError:  # it was not judged: let it come again
+            for encrypted_key in claimed:
+                self._claimed.pop(SHA256.digest(encrypted_key), None)
             raise
 
     def _judge(self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None) -> Unprotected:
@@ -268,7 +277,11 @@ class Protection:
         report = self._report(opened, outer, decision, content.timestamp)
         freshness = self._admit(opened, outer, content, report, delayed_since)
         report = replace(
-            report, timestamp_state=freshness.state, skew=freshness.skew, delayed=freshness.delayed
+            report,
+            timestamp_state=freshness.state,
+            skew=freshness.skew,
+            delayed=freshness.delayed,
+            checks=(*report.checks, "timestamp", "replay"),
         )
         return Unprotected(
             content.stanza, report, self._learn(outer.sender, opened.signer.certificate, hints)
@@ -342,10 +355,9 @@ class Protection:
                 "names",
                 "validity",
                 "key-usage",
-                decision.trust if decision else "",
+                *([str(decision.trust)] if decision else []),
                 "binding",
             ]
-            checks.append("replay")
         return SecurityReport(
             format=rfc3923.NAME,
             signed=signer is not None,
@@ -368,15 +380,22 @@ class Protection:
     def _learn(self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
         """Keep the certificate of a signer who was trusted, to encrypt to and to verify with (RFC 3923 6.2)."""
         jid = bare(sender)
-        if any(
-            known.fingerprint == certificate.fingerprint
-            for known in self._pool.find(certificate.issuer_and_serial)
-        ):
+        if (jid, certificate.fingerprint) in self._learned:
+            self._learned.move_to_end((jid, certificate.fingerprint))
             return False
-        self._pool.add(certificate)
-        self._recipients.pop(jid, None)
+        if any(known[0].fingerprint == certificate.fingerprint for known in self.peers.get(jid, ())):
+            return False
         above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
-        return self.store.add_certificate(jid, (certificate.der, *above))
+        is_new = self.store.add_certificate(jid, (certificate.der, *above))
+        if is_new:  # another one of this JID may have had to go: it is to be learned again when it signs
+            for key in [key for key in self._learned if key[0] == jid]:
+                del self._learned[key]
+            self._recipients.pop(jid, None)
+        self._pool.add(certificate)
+        self._learned[jid, certificate.fingerprint] = None
+        if len(self._learned) > _INCLUSIONS:
+            self._learned.popitem(last=False)
+        return is_new
 
     def _claim(self, encrypted_key: bytes) -> bool:
         """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`)."""

@@ -18,6 +18,7 @@ from slixmpp_e2e.cms.asn1 import (
     OCTET_STRING,
     OID,
     SEQUENCE,
+    SET,
     ASN1Error,
     Reader,
     integer,
@@ -61,6 +62,11 @@ class Digest:
     algorithm: hashes.HashAlgorithm
     digest: Callable[[bytes], bytes]
     weak: bool = False
+
+    def attribute_value(self, digest: bytes) -> bytes:
+        """Return the values of a message-digest attribute (RFC 5652 11.2): a SET with one OCTET STRING."""
+        size = len(digest)
+        return bytes((SET, size + 2, OCTET_STRING, size)) + digest
 
     @property
     def algorithm_identifier(self) -> bytes:

@@ -174,6 +174,12 @@ class Reader:
         inside._at = start
         return inside
 
+    def element_and_inside(self, tag: int) -> tuple[bytes, "Reader"]:
+        """Return the next value, whole, and a reader for the values inside it."""
+        first = self._at
+        start = self._next(tag)
+        return self._data[first : self._at], Reader(self._data, start, self._at)
+
     def contents(self, tag: int) -> bytes:
         """Return the contents of the next value."""
         return self._data[self._next(tag) : self._at]

@@ -95,7 +95,7 @@ class Signer:
                 (
                     _CONTENT_TYPE_IS_DATA,
                     sequence(SIGNING_TIME, tlv(SET, time(moment))),
-                    sequence(MESSAGE_DIGEST, tlv(SET, octet_string(digest))),
+                    sequence(MESSAGE_DIGEST, self.scheme.digest.attribute_value(digest)),
                 )
             )
         )
@@ -209,7 +209,7 @@ class SignedData:
         for info in self.signer_infos:
             if info.scheme.digest.weak and not allow_sha1:
                 raise SignatureError("signed with SHA-1", reason="weak")
-            digest = tlv(SET, octet_string(info.scheme.digest.digest(signed)))
+            digest = info.scheme.digest.attribute_value(info.scheme.digest.digest(signed))
             candidates = [known for known in embedded if known.answers_to(info.identifier)]
             candidates += (known for known in pool.find(info.identifier) if known not in candidates)
             if not candidates:
@@ -295,8 +295,8 @@ def _read_signer_info(fields: Reader) -> SignerInfo:
     fields.integer(maximum=5)
     identifier = fields.element(SEQUENCE if fields.peek() == SEQUENCE else CONTEXT)
     digest = read_digest(fields)
-    implicit = fields.element(CONSTRUCTED)  # absent signedAttrs end here
-    attributes = _read_attributes(Reader(implicit).enter(CONSTRUCTED))
+    implicit, inside = fields.element_and_inside(CONSTRUCTED)  # absent signedAttrs end here
+    attributes = _read_attributes(inside)
     scheme = read_scheme(fields, digest)
     signature = fields.contents(OCTET_STRING)
     if fields.peek() == CONSTRUCTED + 1:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from slixmpp import Iq
 
 from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
-from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, own_jid, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_jid, type_of
 from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.protection import Protection
 
@@ -47,7 +47,9 @@ class Answers:
         if not isinstance(stanza, Iq) and not self._may_be_told(stanza, error, silent=silent):
             return
         self.stats["answered"] += 1
-        self.xmpp.send(error_stanza(self.xmpp, stanza, error))
+        answer = error_stanza(self.xmpp, stanza, error)
+        mark_sealed(answer)  # there is nothing in it to protect
+        self.xmpp.send(answer)
 
     def _may_be_told(self, stanza: Stanza, error: RemoteError, *, silent: bool) -> bool:
         if not self.enabled or error.silent or (silent and error.concealed):

@@ -52,6 +52,27 @@ DEFAULTS: Final[dict[str, Any]] = {
     "clock": time.time_ns,
 }
 
+_PATH: Final = (str, os.PathLike, type(None))
+_FILES: Final = (str, os.PathLike, list, tuple, type(None))
+_TYPES: Final[dict[str, Any]] = {
+    "certificate": _PATH,
+    "private_key": _PATH,
+    "pkcs12": _PATH,
+    "password": (str, bytes, type(None)),
+    "trust_anchors": _FILES,
+    "intermediates": _FILES,
+    "pins": (*_FILES, Mapping),
+    "peer_certificates": _FILES,
+    "policy": Mapping,
+    "signature": (str, type(None)),
+    "cipher": str,
+    "key_transport": str,
+    "window": int,
+    "fallback_body": (str, type(None)),
+    "max_stanza_size": int,
+    "clock": Callable,
+}
+
 _CERTIFICATE_FILES: Final = frozenset({".pem", ".crt", ".cer", ".der"})
 
 
@@ -64,9 +85,16 @@ def check_options(config: Mapping[str, Any]) -> None:
         )
 
 
+def _check_types(config: Mapping[str, Any]) -> None:
+    for option, kind in _TYPES.items():
+        if not isinstance(config[option], kind) or (kind is int and isinstance(config[option], bool)):
+            raise ConfigurationError(f"{option} can't be {config[option]!r}")
+
+
 def build_protection(config: Mapping[str, Any]) -> Protection:
     """Return the protection that the options describe; raise `ConfigurationError` or `StoreError`."""
     check_options(config)
+    _check_types(config)
     identity = load_identity(config)
     clock: Callable[[], int] = config["clock"]
     peers = [_certificates(path) for path in _files(config["peer_certificates"], "peer_certificates")]
@@ -155,7 +183,7 @@ def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certifica
             (jid, each)
             for path in _files(option, "pins")
             for each in _certificates(path)
-            for jid in certificate_jids(each)
+            for jid in _named(path, each)
         ]
     for jid, certificate in pairs:
         fingerprint = ParsedCertificate.from_x509(certificate).fingerprint
@@ -164,13 +192,22 @@ def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certifica
     return found, certificates
 
 
+def _named(path: Path, certificate: x509.Certificate) -> frozenset[str]:
+    found = certificate_jids(certificate)
+    if not found:
+        raise ConfigurationError(
+            f"pins: the certificate in {path} names no JID; write a mapping of JIDs to files"
+        )
+    return found
+
+
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
     option = config["store"]
     if option == "memory":
         return MemoryStore(started=clock())
     if option is None:
         beside = Path(os.fspath(config["private_key"] or config["pkcs12"]))
-        return SQLiteStore(beside.with_suffix(".e2e.db"))
+        return SQLiteStore(beside.with_name(f"{beside.stem}.e2e.db"))
     if isinstance(option, str):
         scheme, separator, path = option.partition(":///")
         if scheme == "sqlite" and separator:

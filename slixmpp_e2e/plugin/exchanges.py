@@ -16,6 +16,7 @@ from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.policy import Level
 
 _SIZE: Final = 10_000
+_DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Exchanges:
 
     xmpp: Any
     now: Callable[[], float] = time.monotonic
+    #: Bare JIDs of rooms that we are in.
+    rooms: set[str] = field(default_factory=set)
     #: Requests that we sent, by outer id.
     _requests: Table[str, Request] = field(init=False)
     #: The inner ids of those requests: they must not be answered in clear.
@@ -51,9 +54,10 @@ class Exchanges:
     _fluent: Table[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._requests = Table(180, _SIZE, self.now)
-        self._guarded = Table(180, _SIZE, self.now)
-        self._owed = Table(180, _SIZE, self.now)
+        # longer than any program waits: a clear response must never be taken for the protected one
+        self._requests = Table(_DAY, _SIZE, self.now)
+        self._guarded = Table(_DAY, _SIZE, self.now)
+        self._owed = Table(_DAY, _SIZE, self.now)
         self._sent = Table(3600, _SIZE, self.now)
         self._received = Table(600, _SIZE, self.now)
         self._fluent = Table(3600, _SIZE, self.now)
@@ -74,24 +78,26 @@ class Exchanges:
     def new_outer_id(self, stanza: Stanza, new_id: Callable[[], str]) -> str:
         """Return the outer id for a stanza: that of the request it answers, or a new one."""
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
-            owed = self._owed.pop((stanza["to"].full, stanza["id"]))
+            owed = self._owed.get((stanza["to"].full, stanza["id"]))
             if owed is not None:
                 return owed.outer_id
         return new_id()
 
-    def level_of_response(self, iq: Stanza) -> Level:
-        """Return how an iq result or error must leave: as its request came."""
+    def level_owed(self, iq: Stanza) -> Level | None:
+        """Return how the request came that an iq answers, or None if it came in clear or is not known."""
         owed = self._owed.get((iq["to"].full, iq["id"]))
-        return owed.level if owed else Level.OFF
+        return owed.level if owed else None
 
-    def sent(self, outer: Stanza, inner: Stanza) -> None:
-        """Remember that `inner` leaves as `outer`."""
+    def sent(self, outer_id: str, inner: Stanza) -> None:
+        """Remember that `inner` leaves with an outer id."""
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
-                self._requests.put(outer["id"], Request(inner["id"], inner["to"]))
+                self._requests.put(outer_id, Request(inner["id"], inner["to"]))
                 self._guarded.put(inner["id"], inner["to"])
-        elif inner["id"]:
-            self._sent.put(outer["id"], inner["id"])
+            else:
+                self._owed.pop((inner["to"].full, inner["id"]))
+        elif inner_id := inner.xml.get("id"):
+            self._sent.put(outer_id, inner_id)
 
     def understands(self, jid: JID) -> bool:
         """Tell whether a full JID has sent us something protected."""

@@ -6,7 +6,7 @@ raises: an exception here would end the stream.
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from slixmpp import JID, Iq, Message, Presence
@@ -61,7 +61,6 @@ class Inbound:
     stats: Counter[str]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
-    _own: frozenset[str] = field(default_factory=frozenset)
 
     def unseal(self, stanza: Any) -> Any:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
@@ -73,7 +72,7 @@ class Inbound:
                 return stanza
             return self._judge(stanza)
         except Exception:
-            log.exception("a stanza from %s could not be judged and was dropped", stanza["from"])
+            log.exception("a stanza from %s could not be judged and was dropped", stanza.xml.get("from"))
             self.stats["internal_errors"] += 1
             return None
 
@@ -150,10 +149,10 @@ class Inbound:
         if isinstance(error, TimestampError) and error.stale is not None:
             element, report = error.stale
             stale = protected_stanza(self.xmpp, element, report)
-            if self.deliver_stale:
+            if self.deliver_stale and not isinstance(stanza, Iq):
                 return stale
         self.stats[f"refused_{error.reason}"] += 1
-        log.info("refused a stanza from %s: %s", stanza["from"], error.diagnostics())
+        log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.diagnostics())
         skew = error.skew if isinstance(error, TimestampError) else None
         self.xmpp.event("e2e_error", ReceiveFailure(stanza, error, stale, skew))
         if error.reason == "certificate-changed":
@@ -171,7 +170,8 @@ class Inbound:
         if not sender.bare or isinstance(stanza, Presence):
             return stanza  # from our own account; presence is reported as what it is (ARCHITECTURE, policies)
         kind = kind_of(stanza)
-        if not self.policy.must_be_protected(sender, kind) or type_of(stanza) == "groupchat":
+        from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
+        if from_room or not self.policy.must_be_protected(sender, kind):
             return stanza
         return self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
@@ -195,7 +195,7 @@ class Inbound:
     # ------------------------------------------------------------------ responses
 
     def _response(self, iq: Iq) -> Stanza | None:
-        """Return the response that an awaiting `iq.send()` gets; `facts`: invariant 5."""
+        """Return the response that an awaiting `iq.send()` gets (ARCHITECTURE invariant 5)."""
         request = self.exchanges.request(iq["id"])
         if request is None:
             if iq.xml.find(E2E_TAG) is not None or self.exchanges.is_guarded(iq["id"]):

@@ -25,8 +25,10 @@ from slixmpp_e2e.plugin.stanzas import (
     SendFailure,
     Stanza,
     client_element,
+    is_sealed,
     kind_of,
     level_of,
+    mark_sealed,
     new_iq,
     new_stanza,
     own_jid,
@@ -37,11 +39,19 @@ from slixmpp_e2e.protection import Protection
 
 log = logging.getLogger(__name__)
 
-_SUBSCRIPTIONS: Final = frozenset(
+_NEVER_PROTECTED: Final = frozenset(
     {"subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"}
 )
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
 _MUC_JOIN: Final = "{http://jabber.org/protocol/muc}x"
+#: `override` may ask for more than the policy, not for less.
+_RANK: Final = {
+    Level.OFF: 0,
+    Level.OPPORTUNISTIC: 1,
+    Level.SIGN: 2,
+    Level.ENCRYPT_UNSIGNED: 3,
+    Level.REQUIRED: 3,
+}
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 
 
@@ -68,7 +78,6 @@ class Outbound:
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
     resumption: Resumption = field(init=False)
-    _rooms: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.resumption = Resumption(self.xmpp, self.protection.now, self.payload)
@@ -93,12 +102,12 @@ class Outbound:
 
     def seal(self, stanza: Any) -> Any:
         """Return what may leave instead of a stanza: itself, its protected form, or None."""
-        if not isinstance(stanza, (Message, Presence, Iq)) or stanza.xml.find(E2E_TAG) is not None:
+        if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
             if type_of(stanza) == "error" and not isinstance(stanza, Iq):
                 return self._bare_error(stanza)
-            level = self.level(stanza)
+            level = self.level(stanza, level_of(stanza))
             if level is Level.OFF:
                 return stanza
             return self.protected(stanza, level)
@@ -108,35 +117,49 @@ class Outbound:
 
     # ------------------------------------------------------------------ what is to be done
 
-    def level(self, stanza: Stanza) -> Level:
+    def level(self, stanza: Stanza, asked: Level | None) -> Level:
         """Return what is to be done to a stanza; `opportunistic` is decided here.
 
-        Raises `UnprotectableError` where something is asked that may never be done.
+        `asked` is what was asked for it beyond the policy. Raises `UnprotectableError` where something is
+        demanded that may never be done.
         """
         to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
-        asked = level_of(stanza)
         if not to.bare:
             return self._never(asked, "a stanza without recipient is for the server, or for everybody")
         if kind == "message" and kind_type == "groupchat":
             return self._room(stanza, asked)
-        if kind == "presence" and (kind_type in _SUBSCRIPTIONS or self._is_for_room(stanza)):
+        if kind == "presence" and (kind_type in _NEVER_PROTECTED or self._is_for_room(stanza)):
             return self._never(asked, "subscriptions and presence in rooms are never protected")
-        if kind == "iq" and kind_type in {"result", "error"}:
-            return self.exchanges.level_of_response(stanza)
         level = self.policy.level(to, kind)
-        if asked is not None and (
-            level in {Level.OFF, Level.OPPORTUNISTIC, Level.SIGN} or asked is Level.OFF
-        ):
+        if kind == "iq" and kind_type in {"result", "error"}:
+            return self._level_of_response(stanza, level, asked)
+        if level is Level.OPPORTUNISTIC and asked is not Level.OFF:
+            level = Level.REQUIRED if self._opportunity(stanza) else Level.OFF
+        if asked is Level.OFF or (asked is not None and _RANK[asked] > _RANK[level]):
             level = asked
-        if level in {Level.OFF, Level.OPPORTUNISTIC} and not self._opportunity(stanza, level):
-            return Level.OFF
+        if level is Level.OPPORTUNISTIC:  # asked for, beyond a policy of none
+            level = Level.REQUIRED if self._opportunity(stanza) else Level.OFF
+        if level is Level.OFF:
+            return level
         if kind == "iq" and not to.resource:
             return self._never(level, "a request to a bare JID is answered by its server, who can't read it")
-        return Level.REQUIRED if level is Level.OPPORTUNISTIC else level
+        return level
 
-    def _opportunity(self, stanza: Stanza, level: Level) -> bool:
-        if level is Level.OFF:
-            return False
+    def _level_of_response(self, iq: Stanza, policy: Level, asked: Level | None) -> Level:
+        """Return how an iq result or error must leave: as its request came, and not below the policy.
+
+        A response to a clear request stays clear. But where protection is due, and the request is not known
+        any more, it does not leave at all.
+        """
+        owed = self.exchanges.level_owed(iq)
+        due = [level for level in (owed, asked, policy) if level in _DEMANDING]
+        if not due:
+            return Level.OFF
+        if owed is None:
+            raise UnprotectableError("the request that this answers is not known any more")
+        return max(due, key=_RANK.__getitem__)
+
+    def _opportunity(self, stanza: Stanza) -> bool:
         to = stanza["to"]
         if isinstance(stanza, Iq) and not self.exchanges.understands(to):
             return False
@@ -151,8 +174,11 @@ class Outbound:
     def _is_for_room(self, presence: Stanza) -> bool:
         room = presence["to"].bare
         if presence.xml.find(_MUC_JOIN) is not None and not self.policy.has_own_entry(presence["to"]):
-            self._rooms.add(room)
-        return room in self._rooms
+            self.exchanges.rooms.add(room)
+        known = room in self.exchanges.rooms
+        if type_of(presence) == "unavailable":
+            self.exchanges.rooms.discard(room)
+        return known
 
     @staticmethod
     def _never(asked: Level | None, why: str) -> Level:
@@ -167,12 +193,14 @@ class Outbound:
         server never saw.
         """
         identifier = self.exchanges.outer_id(stanza["to"], stanza["id"])
-        if identifier is None:
+        clear = self.policy.level(stanza["to"], kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
+        if identifier is None and clear and level_of(stanza) is None:
             return stanza
         error = new_stanza(self.xmpp, kind_of(stanza))
         _copy_attributes(stanza, error, "to", "from")
         error["type"] = "error"
-        error["id"] = identifier
+        if identifier or clear:
+            error["id"] = identifier or stanza["id"]
         error["error"]["condition"] = stanza["error"]["condition"]
         error["error"]["type"] = stanza["error"]["type"]
         del error["error"]["text"]
@@ -184,7 +212,9 @@ class Outbound:
         """Return the outer stanza for a stanza; raise a `LocalError`."""
         outer = new_stanza(self.xmpp, kind_of(stanza))
         _copy_attributes(stanza, outer, "to", "from", "type")
-        outer["id"] = self.exchanges.new_outer_id(stanza, self.xmpp.new_id)
+        outer_id = self.exchanges.new_outer_id(stanza, self._new_id)
+        outer.xml.set("id", outer_id)
+        mark_sealed(outer)
         if (
             isinstance(stanza, Iq) and type_of(stanza) == "error"
         ):  # RFC 6120 8.3.2: there is always an <error/>
@@ -198,8 +228,8 @@ class Outbound:
             len(payload) * 5 > self.options.max_stanza_size
         ):  # most are far from it, even when they are escaped
             self._check_size(outer)
-        self.exchanges.sent(outer, stanza)
-        self.resumption.sealed(outer["id"], stanza, level)
+        self.exchanges.sent(outer_id, stanza)
+        self.resumption.sealed(outer_id, stanza, level)
         self.stats["sealed"] += 1
         return outer
 
@@ -212,8 +242,13 @@ class Outbound:
 
     def sender(self, stanza: Stanza) -> JID:
         """Return who a stanza is from: what it says, or the stream's own address."""
-        own: JID = stanza["from"] if stanza["from"].bare else own_jid(self.xmpp)
-        return own
+        if not stanza.xml.get("from"):
+            return own_jid(self.xmpp)
+        said: JID = stanza["from"]
+        return said
+
+    def _new_id(self) -> str:
+        return self.protection.random(16).hex()
 
     def _add_hints(self, outer: Stanza, stanza: Stanza) -> None:
         for child in stanza.xml:
@@ -241,10 +276,10 @@ class Outbound:
         self.stats["send_failed"] += 1
         if isinstance(error, E2EError):
             known: E2EError = error
-            log.warning("not sent to %s: %s", stanza["to"], error.diagnostics())
+            log.warning("not sent to %s: %s", stanza.xml.get("to"), error.diagnostics())
         else:
             known = LocalError(f"protecting the stanza failed ({type(error).__name__})")
-            log.error("not sent to %s: protecting it failed", stanza["to"], exc_info=error)
+            log.error("not sent to %s: protecting it failed", stanza.xml.get("to"), exc_info=error)
         self.xmpp.event("e2e_send_failed", SendFailure(stanza, known))
         if isinstance(stanza, Iq):
             self._fail_iq(stanza, known)
@@ -260,6 +295,7 @@ class Outbound:
             answer = new_iq(self.xmpp, "error", outer_id)
             _copy_attributes(iq, answer, "to", "from")
             answer["error"]["condition"], answer["error"]["type"] = "internal-server-error", "cancel"
+            mark_sealed(answer)  # there is nothing in it to protect
             self.xmpp.send(answer)
 
     def _deliver_later(self, stanza: Stanza) -> None:

@@ -5,9 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from slixmpp import Iq, Message, Presence
 from slixmpp.plugins.base import BasePlugin
-from slixmpp.xmlstream import register_stanza_plugin
 
 from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
@@ -18,7 +16,7 @@ from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.resumption import Resumption
-from slixmpp_e2e.plugin.stanzas import E2EElement, Stanza, report_of, set_level
+from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import SecurityReport
@@ -38,6 +36,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_error` (`ReceiveFailure`): a stanza was not delivered.
     - `e2e_send_failed` (`SendFailure`): a stanza did not leave, or was never confirmed.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
+    - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
     **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
     `send_xml`.
@@ -62,8 +61,6 @@ class E2EPlugin(BasePlugin):
         except BaseException:
             self.protection.store.close()
             raise
-        for stanza in (Message, Presence, Iq):
-            register_stanza_plugin(stanza, E2EElement)
         self._place()
         for event, handler in self._handlers():
             self.xmpp.add_event_handler(event, handler)
@@ -162,17 +159,17 @@ class E2EPlugin(BasePlugin):
 
         Raises a `LocalError`: `UnprotectableError` for what may never be protected, `NoCertificateError`.
         """
-        set_level(stanza, Level(level))
-        found = self._outbound.level(stanza)
+        found = self._outbound.level(stanza, Level(level))
         if found is Level.OFF:
             raise UnprotectableError("a stanza of this kind is never protected, or not with this level")
         return self._outbound.protected(stanza, found)
 
     async def unprotect(self, stanza: Stanza) -> Stanza:
-        """Return what is in a protected stanza, for example in one that was stored; `report()` judges it.
+        """Return what is in a protected stanza that did not come through the stream; `report()` judges it.
 
-        Its addresses, timestamp and signature are checked as for one that arrives now. Raises a
-        `RemoteError`, or `StoreError`.
+        Its addresses, timestamp and signature are checked as for one that arrives now, and it counts as seen
+        from then on. Raises a `RemoteError`, or `StoreError`; of a `TimestampError`, `stale` holds what is in
+        a stanza that is authenticated but old, from the future, or seen before.
         """
         return self._inbound.open(stanza)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Iq, Message, Presence
-from slixmpp.xmlstream import ElementBase, StanzaBase
+from slixmpp.xmlstream import StanzaBase
 
 from slixmpp_e2e.errors import E2EError, RemoteError
 from slixmpp_e2e.namespaces import CLIENT, E2E
@@ -26,23 +26,7 @@ _CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq
 _DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
 _LEVEL: Final = "_e2e_level"
 _REPORT: Final = "_e2e_report"
-
-
-class E2EElement(ElementBase):
-    """`<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'/>` (RFC 3923 9)."""
-
-    name = "e2e"
-    namespace = E2E
-    plugin_attrib = "e2e"
-    interfaces = {"value"}  # noqa: RUF012 as slixmpp has it
-
-    def get_value(self) -> str:
-        """Return the text."""
-        return self.xml.text or ""
-
-    def set_value(self, value: str) -> None:
-        """Set the text; it is written escaped, which is the same to every XML parser as CDATA (ERRATA E10)."""
-        self.xml.text = value
+_SEALED: Final = "_e2e_sealed"
 
 
 class Delivery(StanzaBase):
@@ -86,7 +70,7 @@ class ReceiveFailure:
 
 
 class _Protected:
-    """What the three classes below have in common."""
+    """Carries the report through copies, and makes replies that are protected as the request was."""
 
     stream: Any
     xml: Element
@@ -175,6 +159,16 @@ def level_of(stanza: Stanza) -> Level | None:
 def set_level(stanza: Stanza, level: Level) -> None:
     """Ask for a level for this very stanza object; copies don't inherit it."""
     setattr(stanza, _LEVEL, level)
+
+
+def mark_sealed(stanza: Stanza) -> None:
+    """Mark an outer stanza that we made: an `<e2e/>` in the XML says nothing about what else is in it."""
+    setattr(stanza, _SEALED, True)
+
+
+def is_sealed(stanza: Stanza) -> bool:
+    """Tell whether a stanza is an outer stanza that we made."""
+    return getattr(stanza, _SEALED, False)
 
 
 def error_stanza(stream: Any, stanza: Stanza, error: RemoteError) -> Stanza:

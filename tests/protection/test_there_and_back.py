@@ -108,7 +108,7 @@ class TestReport:
         assert report.signature_algorithm == "rsa-sha256"
         assert (report.encryption_algorithm, report.key_management_algorithm) == ("aes128-cbc", "rsa-pkcs1")
         assert report.checks == (
-            "decryption", "signature", "names", "validity", "key-usage", "pkix", "binding", "replay"
+            "decryption", "signature", "names", "validity", "key-usage", "pkix", "binding", "timestamp", "replay"
         )  # fmt: skip
         assert report.outer_id == "outer-1"
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any, Final
+from xml.etree.ElementTree import SubElement
 
 from slixmpp_e2e.cms.asn1 import Reader, octet_string
 from slixmpp_e2e.cms.certificates import ParsedCertificate
@@ -136,7 +137,7 @@ class _Forger:
         text = mime.pkcs7_mime(der, "enveloped-data", binary=False).decode().replace("\r\n", "\n")
         outer = self.juliet.xmpp.make_message(self.romeo.xmpp.boundjid.full, mtype="chat")
         outer["id"] = self.juliet.xmpp.new_id()
-        outer["e2e"]["value"] = text
+        SubElement(outer.xml, E2E_TAG).text = text
         return self.romeo.receive(self.juliet.wire(outer), sender=JULIET)
 
 
