@@ -21,7 +21,8 @@ check: $(VENV)/.installed
 
 # Every property test with 200 times as many examples: hours.
 fuzz: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats tests/protection \
+		tests/stores tests/test_stanza.py tests/test_freshness.py
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
