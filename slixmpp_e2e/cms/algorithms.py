@@ -107,6 +107,21 @@ def read_digest(data: Reader) -> Digest:
     return row
 
 
+MGF1: Final = oid("1.2.840.113549.1.1.8")
+
+
+def read_mask_digest(data: Reader) -> Digest:
+    """Return the digest of the mask generation function that the AlgorithmIdentifier at the cursor names."""
+    identifier, parameters = read_algorithm(data)
+    if identifier != MGF1:
+        raise ASN1Error("an unknown mask generation function")
+    fields = Reader(parameters)
+    digest = read_digest(fields)
+    fields.finish()
+    data.finish()
+    return digest
+
+
 # --------------------------------------------------------------------------- content ciphers
 
 

@@ -6,9 +6,11 @@ that arrived, which is what signatures need. Anything that is not DER raises `BE
 run `ber_to_der` once and read again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
+
+Value = TypeVar("Value")
 
 INTEGER: Final = 0x02
 BIT_STRING: Final = 0x03
@@ -257,6 +259,18 @@ def read_time(data: Reader) -> datetime:
 
 
 # --------------------------------------------------------------------------- BER
+
+
+def read_der_or_ber(data: bytes, read: Callable[[Reader], Value]) -> tuple[Value, int | None]:
+    """Return what `read` makes of the value at the start of `data`, rewritten first if it is not DER.
+
+    Returns with it how many octets the value took, where it had to be rewritten; where not, the reader knows.
+    """
+    try:
+        return read(Reader(data)), None
+    except BERError:
+        der, size = ber_to_der(data)
+        return read(Reader(der)), size
 
 
 def ber_to_der(data: bytes) -> tuple[bytes, int]:

@@ -33,11 +33,10 @@ from slixmpp_e2e.cms.asn1 import (
     SEQUENCE,
     SET,
     ASN1Error,
-    BERError,
     Reader,
-    ber_to_der,
     integer,
     octet_string,
+    read_der_or_ber,
     sequence,
     set_of,
     tlv,
@@ -159,17 +158,13 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
     Only what everybody can see decides about the outcome.
     """
     try:
-        try:
-            return _read_content_info(data)
-        except BERError:
-            der, size = ber_to_der(data)
-            return replace(_read_content_info(der), size=size)
+        found, size = read_der_or_ber(data, _read_content_info)
     except ASN1Error as error:
         raise MalformedError(f"not an EnvelopedData: {error}") from None
+    return found if size is None else replace(found, size=size)
 
 
-def _read_content_info(data: bytes) -> EnvelopedData:
-    whole = Reader(data)
+def _read_content_info(whole: Reader) -> EnvelopedData:
     outer = whole.enter()
     kind = outer.element(OID)
     if kind not in {ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA}:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from slixmpp_e2e.cms.algorithms import (
+    MGF1,
     NULL_PARAMETERS,
     SHA1,
     SHA256,
@@ -35,7 +36,7 @@ from slixmpp_e2e.cms.asn1 import (
     tlv,
 )
 from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.signatures import MGF1, RSA_ENCRYPTION
+from slixmpp_e2e.cms.signatures import RSA_ENCRYPTION
 from slixmpp_e2e.errors import CertificateError
 
 _OAEP: Final = oid("1.2.840.113549.1.1.7")

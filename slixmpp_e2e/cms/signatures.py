@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from slixmpp_e2e.cms.algorithms import (
     ABSENT,
+    MGF1,
     NULL_PARAMETERS,
     SHA1,
     SHA256,
@@ -21,13 +22,13 @@ from slixmpp_e2e.cms.algorithms import (
     Digest,
     read_algorithm,
     read_digest,
+    read_mask_digest,
 )
 from slixmpp_e2e.cms.asn1 import CONSTRUCTED, SEQUENCE, ASN1Error, Reader, integer, oid, sequence, tlv
 from slixmpp_e2e.errors import CertificateError, SignatureError
 
 RSA_ENCRYPTION: Final = oid("1.2.840.113549.1.1.1")
 _RSASSA_PSS: Final = oid("1.2.840.113549.1.1.10")
-MGF1: Final = oid("1.2.840.113549.1.1.8")
 _ED25519: Final = oid("1.3.101.112")
 
 
@@ -152,10 +153,7 @@ def _read_pss(parameters: bytes, digest: Digest) -> SignatureScheme:
     if fields.peek() == CONSTRUCTED:
         used = read_digest(fields.enter(CONSTRUCTED))
     if fields.peek() == CONSTRUCTED + 1:
-        identifier, mask = read_algorithm(fields.enter(CONSTRUCTED + 1))
-        if identifier != MGF1:
-            raise ASN1Error("an unknown mask generation function")
-        mask_digest = read_digest(Reader(mask))
+        mask_digest = read_mask_digest(fields.enter(CONSTRUCTED + 1))
     if fields.peek() == CONSTRUCTED + 2:
         salt_length = fields.enter(CONSTRUCTED + 2).integer(maximum=1024)
     if fields.peek() == CONSTRUCTED + 3:

@@ -19,11 +19,10 @@ from slixmpp_e2e.cms.asn1 import (
     SEQUENCE,
     SET,
     ASN1Error,
-    BERError,
     Reader,
-    ber_to_der,
     octet_string,
     oid,
+    read_der_or_ber,
     read_time,
     sequence,
     time,
@@ -247,17 +246,13 @@ def parse_signed_data(data: bytes) -> SignedData:
     at: `size` says where it begins.
     """
     try:
-        try:
-            return _read_content_info(data)
-        except BERError:
-            der, size = ber_to_der(data)
-            return replace(_read_content_info(der), size=size)
+        found, size = read_der_or_ber(data, _read_content_info)
     except ASN1Error as error:
         raise MalformedError(f"not a SignedData: {error}") from None
+    return found if size is None else replace(found, size=size)
 
 
-def _read_content_info(data: bytes) -> SignedData:
-    whole = Reader(data)
+def _read_content_info(whole: Reader) -> SignedData:
     outer = whole.enter()
     if outer.element(OID) != ID_SIGNED_DATA:
         raise ASN1Error("another content type")
