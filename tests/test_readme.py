@@ -92,4 +92,6 @@ async def test_the_bot_answers_who_proves_to_be_romeo_and_nobody_else(directory)
             assert inboxes["mercutio"].empty
         finally:
             await close(bot, *talkers.values())
+            for client in (bot, *talkers.values()):
+                client.plugin.disable("e2e")
     assert (directory / "juliet@example.com.e2e.db").stat().st_mode & 0o777 == 0o600
