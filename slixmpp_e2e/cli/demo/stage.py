@@ -118,10 +118,10 @@ async def set_up(kind: ServerKind) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="slixmpp-e2e-demo-"))
         server = _SERVERS[kind]({"romeo": _PASSWORD, "juliet": _PASSWORD}, domain=DOMAIN, components={})
-        make = asyncio.to_thread(
+        await stack.enter_async_context(server)  # fails at once where it is not installed
+        certificates = await asyncio.to_thread(
             make_certificates, Path(directory), ("romeo", "juliet", "mallory"), domain=DOMAIN
         )
-        certificates, _ = await asyncio.gather(make, stack.enter_async_context(server))
         romeo = await _log_in(stack, ROMEO, server.port, certificates.options("romeo", knows="juliet"))
         juliet = await _log_in(stack, JULIET, server.port, certificates.options("juliet", knows="romeo"))
         yield Stage(f"{kind}, {_LOOPBACK}:{server.port}", romeo, juliet, _stranger(certificates))
