@@ -9,6 +9,7 @@ from slixmpp.plugins.base import register_plugin
 
 from slixmpp_e2e.errors import (
     CertificateError,
+    CertificatesOnlyError,
     ConfigurationError,
     E2EError,
     InvalidStanzaError,
@@ -36,6 +37,7 @@ register_plugin(E2EPlugin)
 
 __all__ = [
     "CertificateError",
+    "CertificatesOnlyError",
     "ConfigurationError",
     "E2EError",
     "E2EPlugin",

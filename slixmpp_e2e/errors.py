@@ -175,3 +175,16 @@ class RefusedError(RemoteError):
     """Verified, but not something that may be processed (an unknown required feature, a policy)."""
 
     code = "refused"
+
+
+class CertificatesOnlyError(RemoteError):
+    """There is no stanza in it, only certificates (RFC 3851 3.7); nothing says that they are good."""
+
+    code = "certificates-only"
+
+    def __init__(self, certificates: tuple[bytes, ...]) -> None:
+        super().__init__("it holds certificates and nothing else")
+        self.certificates = certificates
+        #: Some of them were the sender's, trusted, and not known before.
+        self.learned = False
+        self.silent = True

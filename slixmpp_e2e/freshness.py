@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
 
 from slixmpp_e2e.errors import TimestampError
+from slixmpp_e2e.report import Arrival
 
 SECOND: Final = 1_000_000_000
 MICROSECOND: Final = 1_000
@@ -138,11 +139,10 @@ class ReplayRecord(Protocol):
 class Freshness:
     """A timestamp that allows delivery."""
 
-    state: Literal["ok", "decreasing"]
+    state: Literal["ok", "decreasing", "old", "future"]
     #: Seconds from the time that it was compared with to the timestamp.
     skew: float
-    #: It was compared with the time at which our own server stored it.
-    delayed: bool
+    arrival: Arrival
 
 
 def check_window(
@@ -184,7 +184,19 @@ def admit(
         raise TimestampError("seen before", reason="seen", skew=skew)
     delayed = delayed_since is not None and now - timestamp > window
     decreasing = not delayed and admission.highest is not None and timestamp <= admission.highest
-    return Freshness("decreasing" if decreasing else "ok", skew, delayed)
+    return Freshness("decreasing" if decreasing else "ok", skew, "delayed" if delayed else "live")
+
+
+def judge_archived(timestamp: int, stored: int | None, now: int, *, window: int = WINDOW) -> Freshness:
+    """Compare a timestamp with when an archive says that it stored the stanza; nothing is refused or recorded.
+
+    Whoever keeps the archive could have put anything authentic into it, at any time and twice.
+    """
+    distance = timestamp - (now if stored is None else stored)
+    state: Literal["ok", "old", "future"] = "ok"
+    if abs(distance) > window:
+        state = "future" if distance > 0 else "old"
+    return Freshness(state, distance / SECOND, "archived")
 
 
 class MemoryReplayRecord:

@@ -4,24 +4,25 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 """
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 from xml.etree.ElementTree import Element
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import Identity
-from slixmpp_e2e.certificates.names import certificate_jids
+from slixmpp_e2e.certificates.path import PURPOSES
+from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
-from slixmpp_e2e.cms.algorithms import AES128_CBC, SHA256, ContentCipher, Random
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
-from slixmpp_e2e.cms.recipients import RSA_PKCS1, DecryptionKeys, KeyTransport, KeyTransportRecipient
+from slixmpp_e2e.cms.algorithms import SHA256, ContentCipher, Random
+from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
+from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, KeyTransportRecipient
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
+    CertificatesOnlyError,
     NoCertificateError,
     RemoteError,
     SignatureError,
@@ -30,34 +31,51 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.formats import rfc3923
-from slixmpp_e2e.freshness import SECOND, WINDOW, Freshness, MonotoneClock, admit, check_window, to_datetime
+from slixmpp_e2e.formats.content import Content, read_content
+from slixmpp_e2e.freshness import (
+    SECOND,
+    WINDOW,
+    Freshness,
+    MonotoneClock,
+    admit,
+    check_window,
+    judge_archived,
+    to_datetime,
+)
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport, Trust
 from slixmpp_e2e.stanza import Outer
+from slixmpp_e2e.tables import Recent
 
 #: RFC 3923 6.6.
 INCLUSION_INTERVAL: Final = 300 * SECOND
-_INCLUSIONS: Final = 4096
-_RECIPIENTS_PER_JID: Final = 8
-_RECIPIENTS_KEPT: Final = 60 * SECOND
-STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {"old": "old", "future": "future", "seen": "seen"}
+_JIDS: Final = 4096
 #: How many encrypted keys are remembered: 5 MB.
 _CLAIMS: Final = 50_000
-
-#: A certificate and what came along with it, the certificate first.
-Known = tuple[ParsedCertificate, ...]
+_STALE: Final[dict[str, Literal["old", "future", "seen", "decreasing"]]] = {
+    "old": "old",
+    "future": "future",
+    "seen": "seen",
+    "decreasing": "decreasing",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """The choices that are left open."""
 
-    cipher: ContentCipher = AES128_CBC
-    transport: KeyTransport = RSA_PKCS1
+    #: None: what all recipients have announced, AES-128-CBC where they have not (ERRATA E30).
+    cipher: ContentCipher | None = None
+    #: None: OAEP where the recipient has announced it, else PKCS #1 v1.5.
+    transport: KeyTransport | None = None
     #: Accept SHA-1 signatures (RFC 3923 6.10); they are reported as legacy.
     allow_sha1: bool = False
-    #: Encrypt to our own certificate too, so that copies of what we sent stay readable.
+    #: Decrypt Triple-DES; it is never written, and reported as legacy.
+    allow_3des: bool = False
+    #: Read the forms of draft-ietf-xmpp-e2e-03 (ERRATA E47); they are never written.
+    allow_early_draft: bool = False
+    #: Encrypt to our own certificates too, so that copies of what we sent stay readable.
     encrypt_to_self: bool = False
     #: Open what bears an encrypted key that came before, to show it as seen, and say nothing about it.
     open_repeated: bool = False
@@ -86,20 +104,18 @@ class Protection:
     now: Callable[[], int]
     options: Options = field(default_factory=Options)
     #: Certificates of peers that were configured, by bare JID, each with what came along with it.
-    peers: Mapping[str, Sequence[Known]] = field(default_factory=dict)
+    configured: Mapping[str, Sequence[Known]] = field(default_factory=dict)
     random: Random = os.urandom
     on_clock_adjustment: Callable[[float], None] = field(default=lambda _seconds: None)
+    peers: PeerCertificates = field(init=False)
     _clock: MonotoneClock = field(init=False)
     _keys: DecryptionKeys = field(init=False)
-    _pool: CertificatePool = field(init=False)
-    _inclusions: OrderedDict[str, int] = field(init=False, default_factory=OrderedDict)
-    _recipients: OrderedDict[str, tuple[int, tuple[KeyTransportRecipient, ...]]] = field(
-        init=False, default_factory=OrderedDict
-    )
-
-    #: JIDs and fingerprints of signers whose certificates the store has.
-    _learned: OrderedDict[tuple[str, bytes], None] = field(init=False, default_factory=OrderedDict)
-    _claimed: OrderedDict[bytes, None] = field(init=False, default_factory=OrderedDict)
+    #: When our certificate was sent to a JID last.
+    _inclusions: Recent[str, int] = field(init=False)
+    #: SHA-256 of encrypted keys.
+    _claimed: Recent[bytes, bool] = field(init=False)
+    #: The timestamp of the last presence of a full JID.
+    _presence: Recent[str, int] = field(init=False)
     _sample_der: bytes = field(init=False)
     _sample: SignedData = field(init=False)
 
@@ -108,11 +124,15 @@ class Protection:
         self._sample = parse_signed_data(self._sample_der)
         self._clock = MonotoneClock(self.now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         self._keys = DecryptionKeys()
-        self.add_decryption_key(self.identity)
-        self._pool = CertificatePool(known[0] for group in self.peers.values() for known in group)
-        for chain in self.store.all_certificates():
-            if (known := self._pool.parse(chain[0])) is not None:
-                self._pool.add(known)
+        self._inclusions, self._claimed, self._presence = Recent(_JIDS), Recent(_CLAIMS), Recent(_JIDS)
+        for own in (self.identity, self.identity.encryption):
+            if own is not None:
+                self.add_decryption_key(own)
+        self.peers = PeerCertificates(self.authority, self.store, self.configured)
+
+    def __len__(self) -> int:
+        """Return how much is remembered, in entries."""
+        return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
 
     def add_decryption_key(self, identity: Identity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
@@ -123,7 +143,7 @@ class Protection:
 
     def can_encrypt_to(self, jid: JID) -> bool:
         """Tell whether there is a usable certificate of a JID."""
-        return bool(self._recipients_of(bare(jid)))
+        return bool(self.peers.keys(bare(jid), to_datetime(self.now())))
 
     def protect(self, stanza: Element, *, sender: JID, recipient: JID, level: Level) -> str:
         """Return the text of the `<e2e/>` element for a stanza in `jabber:client`.
@@ -134,106 +154,84 @@ class Protection:
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
         now = self.now()
-        recipients = () if level is Level.SIGN else self._encryption_recipients(recipient)
+        keys = () if level is Level.SIGN else self._recipient_keys(recipient, now)
+        cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
             self.identity.check_validity(to_datetime(now))
             certificates = self._includes_certificates(recipient, now)
             signer = self.identity.signer if certificates else self.identity.short_signer
-        sealing = rfc3923.Sealing(signer, recipients, self.options.cipher, certificates=certificates)
+        recipients = tuple(self._recipient(key) for key in keys)
+        sealing = rfc3923.Sealing(signer, recipients, cipher, certificates=certificates)
         text = rfc3923.protect(
             stanza, sealing, sender=sender, recipient=recipient, moment=self._clock.next(), random=self.random
         )
         if certificates:
-            self._remember_inclusion(recipient, now)
+            self._inclusions.put(recipient.full, now)
         return text
 
-    def _encryption_recipients(self, recipient: JID) -> tuple[KeyTransportRecipient, ...]:
-        found = self._recipients_of(bare(recipient))
+    def certificates_only(self) -> str:
+        """Return the text of an `<e2e/>` element with our certificates and nothing else (RFC 3851 3.7)."""
+        signer = self.identity.signer
+        return rfc3923.write_certificates((signer.certificate, *signer.chain))
+
+    def _recipient_keys(self, recipient: JID, now: int) -> tuple[PeerKey, ...]:
+        at = to_datetime(now)
+        found = self.peers.keys(bare(recipient), at)
         if not found:
             raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")
-        if self.options.encrypt_to_self and self.identity.can_decrypt:
-            return (*found, self._recipient(self.identity.certificate))
+        if self.options.encrypt_to_self:
+            ours = [key for jid in self.identity.jids for key in self.peers.keys(jid, at)]
+            if self.identity.recipient is not None:
+                ours.append(PeerKey(self.identity.recipient, EVERYTHING))
+            found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
+
+    def _recipient(self, key: PeerKey) -> KeyTransportRecipient:
+        transport = self.options.transport or key.capabilities.transport
+        return KeyTransportRecipient(key.certificate, transport=transport)
 
     def _includes_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""
         last = self._inclusions.get(recipient.full)
         return last is None or not 0 <= now - last < INCLUSION_INTERVAL
 
-    def _remember_inclusion(self, recipient: JID, now: int) -> None:
-        self._inclusions[recipient.full] = now
-        self._inclusions.move_to_end(recipient.full)
-        if len(self._inclusions) > _INCLUSIONS:
-            self._inclusions.popitem(last=False)
-
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
-        for address in [each for each in self._inclusions if JID(each).bare == jid.bare]:
-            del self._inclusions[address]
-
-    def _recipients_of(self, jid: str) -> tuple[KeyTransportRecipient, ...]:
-        now = self.now()
-        known = self._recipients.get(jid)
-        if known is not None and 0 <= now - known[0] < _RECIPIENTS_KEPT:
-            return known[1]
-        found: dict[bytes, KeyTransportRecipient] = {}
-        for certificate, hints in self._candidates(jid):
-            if len(found) == _RECIPIENTS_PER_JID:
-                break
-            if isinstance(certificate.public_key, rsa.RSAPublicKey) and self._is_trusted(
-                jid, certificate, hints, now
-            ):
-                found[certificate.fingerprint] = self._recipient(certificate)
-        self._recipients[jid] = now, tuple(found.values())
-        self._recipients.move_to_end(jid)
-        if len(self._recipients) > _INCLUSIONS:
-            self._recipients.popitem(last=False)
-        return self._recipients[jid][1]
-
-    def _candidates(self, jid: str) -> Iterable[tuple[ParsedCertificate, Sequence[ParsedCertificate]]]:
-        for known in self.peers.get(jid, ()):
-            yield known[0], known[1:]
-        for chain in self.store.certificates(jid):
-            parsed = [each for der in chain if (each := self._pool.parse(der)) is not None]
-            if parsed:
-                yield parsed[0], parsed[1:]
-
-    def _is_trusted(
-        self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate], now: int
-    ) -> bool:
-        try:
-            self.authority.judge(jid, certificate, hints, at=to_datetime(now), purpose="encrypt")
-        except UntrustedError:
-            return False
-        return True
-
-    def _recipient(self, certificate: ParsedCertificate) -> KeyTransportRecipient:
-        return KeyTransportRecipient(certificate, transport=self.options.transport)
+        for address in self._inclusions:
+            if JID(address).bare == jid.bare:
+                self._inclusions.pop(address)
 
     # ------------------------------------------------------------------ arriving
 
     def trusts_somebody_as(self, jid: JID) -> bool:
         """Tell whether a trusted certificate of a JID is known (who may be answered: ERRATA E05)."""
-        now = self.now()
-        name = bare(jid)
-        return any(
-            self._is_trusted(name, certificate, hints, now) for certificate, hints in self._candidates(name)
-        )
+        at, name = to_datetime(self.now()), bare(jid)
+        return any(self.peers.is_trusted(name, known, at, "encrypt") for known in self.peers.of(name))
 
     def unprotect(
-        self, text: str, outer: Outer, *, delayed_since: int | None = None, allow_unsigned: bool = False
+        self,
+        text: str,
+        outer: Outer,
+        *,
+        delayed_since: int | None = None,
+        archived: bool = False,
+        allow_unsigned: bool = False,
     ) -> Unprotected:
         """Open the text of an `<e2e/>` element, and judge it; raise a `RemoteError`.
 
-        `delayed_since` is when our own server says that it stored the stanza. Of a `TimestampError` for
-        what was authenticated but is old, from the future, or seen, `stale` holds stanza and report.
-        Raises `StoreError` if the replay record can't be kept: then nothing is delivered.
+        `delayed_since` is when our own server says that it stored the stanza. With `archived` it comes from an
+        archive that we asked: whether it came before is neither looked at nor remembered, and the report never
+        says `authenticated`. Of a `TimestampError` for what was authenticated but is old, from the future, or
+        seen, `stale` holds stanza and report. Raises `StoreError` if the replay record can't be kept: then
+        nothing is delivered. What is found in a `CertificatesOnlyError` is learned before it is raised.
         """
         repeated: list[bytes] = []
         claimed: list[bytes] = []
 
         def claim(encrypted_key: bytes) -> bool:
+            if archived:
+                return True
             if self._claim(encrypted_key):
                 claimed.append(encrypted_key)
                 return True
@@ -242,67 +240,77 @@ class Protection:
 
         opener = rfc3923.Opener(
             self._keys,
-            self._pool,
+            self.peers.pool,
             self._decoy,
             claim,
             allow_sha1=self.options.allow_sha1,
+            allow_3des=self.options.allow_3des,
             allow_unsigned=allow_unsigned,
             random=self.random,
         )
         try:
-            return self._judge(opener.open_object(text), outer, delayed_since)
+            return self._judge(opener.open_object(text), outer, delayed_since, archived=archived)
+        except CertificatesOnlyError as error:
+            error.learned = self._take_certificates(error.certificates, outer.sender)
+            raise
         except RemoteError as error:
             error.silent = bool(repeated) and self.options.open_repeated
             raise
         except StoreError:  # it was not judged: let it come again
             for encrypted_key in claimed:
-                self._claimed.pop(SHA256.digest(encrypted_key), None)
+                self._claimed.pop(SHA256.digest(encrypted_key))
             raise
 
-    def _judge(self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None) -> Unprotected:
+    def _judge(
+        self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None, *, archived: bool
+    ) -> Unprotected:
         if opened.signer is None:
             try:
-                return self._take_unsigned(opened, outer, delayed_since)
+                return self._take_unsigned(opened, outer, delayed_since, archived=archived)
             except RemoteError as error:
                 error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
                 raise
-        hints = [each for der in opened.certificates if (each := self._pool.parse(der)) is not None]
+        hints = self.peers.parse(opened.certificates)
         try:
             decision = self._decide(outer.sender, opened.signer.certificate, hints)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
             raise
-        content = rfc3923.read_content(opened, outer)
+        content = self._read(opened, outer)
         report = self._report(opened, outer, decision, content.timestamp)
+        if archived:
+            freshness = self._archived(content, delayed_since)
+            return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
-        report = replace(
-            report,
-            timestamp_state=freshness.state,
-            skew=freshness.skew,
-            delayed=freshness.delayed,
-            checks=(*report.checks, "timestamp", "replay"),
-        )
-        return Unprotected(
-            content.stanza, report, self._learn(outer.sender, opened.signer.certificate, hints)
+        learned = self.peers.learn(bare(outer.sender), opened.signer, hints, content.timestamp)
+        return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
+
+    def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
+        return read_content(
+            opened.content,
+            outer,
+            signing_time=opened.signer.signing_time if opened.signer else None,
+            allow_early_draft=self.options.allow_early_draft,
         )
 
-    def _known_chain(self, jid: str, certificate: ParsedCertificate) -> list[ParsedCertificate]:
-        """Return what came along with a certificate when it came."""
-        for known, hints in self._candidates(jid):
-            if known.fingerprint == certificate.fingerprint:
-                return list(hints)
-        return []
+    def _archived(self, content: Content, stored: int | None) -> Freshness:
+        return judge_archived(content.timestamp, stored, self.now(), window=self.options.window)
 
     def _decide(
         self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
     ) -> Decision:
+        if (
+            certificate.fingerprint == self.identity.certificate.fingerprint
+            and bare(sender) in self.identity.jids
+        ):
+            return Decision(Trust.PINNED, (certificate.certificate,))  # a copy of what we sent ourselves
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
                 return self.authority.judge(jid, certificate, hints, at=at, purpose="sign")
             except UntrustedError:
-                before = self._known_chain(jid, certificate)
+                before = self.peers.chain_of(jid, certificate)
                 if not before:
                     raise
                 return self.authority.judge(jid, certificate, [*hints, *before], at=at, purpose="sign")
@@ -315,13 +323,13 @@ class Protection:
         self,
         opened: rfc3923.Opened,
         outer: Outer,
-        content: rfc3923.Content,
+        content: Content,
         report: SecurityReport,
         delayed_since: int | None,
     ) -> Freshness:
         assert opened.signer is not None
         try:
-            return admit(
+            freshness = admit(
                 self.store,
                 signer=bare(outer.sender),
                 digest=opened.signer.attributes_digest,
@@ -330,19 +338,43 @@ class Protection:
                 delayed_since=delayed_since,
                 window=self.options.window,
             )
+            if outer.kind == "presence":
+                self._check_order(outer.sender, content.timestamp, freshness)
         except TimestampError as error:
-            stale = replace(report, timestamp_state=STALE[error.reason], skew=error.skew)
+            stale = replace(report, timestamp_state=_STALE[error.reason], skew=error.skew)
             error.stale = content.stanza, stale
             raise
+        return freshness
 
-    def _take_unsigned(self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None) -> Unprotected:
+    def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
+        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34)."""
+        if timestamp <= (self._presence.get(sender.full) or 0):
+            raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
+        self._presence.put(sender.full, timestamp)
+
+    def _take_unsigned(
+        self, opened: rfc3923.Opened, outer: Outer, delayed_since: int | None, *, archived: bool
+    ) -> Unprotected:
         """Deliver what nobody signed, as what it is; the replay record stays untouched (ERRATA E29)."""
-        content = rfc3923.read_content(opened, outer)
+        content = self._read(opened, outer)
+        report = self._report(opened, outer, None, content.timestamp)
+        if archived:
+            return Unprotected(content.stanza, _dated(report, self._archived(content, delayed_since)), False)
         skew = check_window(
             content.timestamp, self.now(), delayed_since=delayed_since, window=self.options.window
         )
-        report = self._report(opened, outer, None, content.timestamp)
         return Unprotected(content.stanza, replace(report, skew=skew), learned=False)
+
+    def _take_certificates(self, certificates: Iterable[bytes], sender: JID) -> bool:
+        """Keep those certificates that are the sender's and that we trust; nobody signed for the others."""
+        jid, at = bare(sender), to_datetime(self.now())
+        found = self.peers.parse(certificates)
+        trusted = [
+            each
+            for each in found
+            if any(self.peers.is_trusted(jid, [each, *found], at, purpose) for purpose in PURPOSES)
+        ]
+        return any([self.peers.add(jid, each, found) for each in trusted])  # noqa: C419 all of them
 
     def _report(
         self, opened: rfc3923.Opened, outer: Outer, decision: Decision | None, timestamp: int
@@ -368,43 +400,21 @@ class Protection:
             timestamp=to_datetime(timestamp),
             timestamp_state="ok",
             skew=None,
-            delayed=False,
+            arrival="live",
             signature_algorithm=signer.scheme.name if signer else None,
-            encryption_algorithm=decrypted.cipher if decrypted else None,
+            encryption_algorithm=decrypted.cipher.name if decrypted else None,
             key_management_algorithm=decrypted.key_management if decrypted else None,
-            legacy=signer is not None and signer.scheme.digest.weak,
+            legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
             checks=tuple(checks),
             outer_id=outer.id,
         )
-
-    def _learn(self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
-        """Keep the certificate of a signer who was trusted, to encrypt to and to verify with (RFC 3923 6.2)."""
-        jid = bare(sender)
-        if (jid, certificate.fingerprint) in self._learned:
-            self._learned.move_to_end((jid, certificate.fingerprint))
-            return False
-        if any(known[0].fingerprint == certificate.fingerprint for known in self.peers.get(jid, ())):
-            return False
-        above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
-        is_new = self.store.add_certificate(jid, (certificate.der, *above))
-        if is_new:  # another one of this JID may have had to go: it is to be learned again when it signs
-            for key in [key for key in self._learned if key[0] == jid]:
-                del self._learned[key]
-            self._recipients.pop(jid, None)
-        self._pool.add(certificate)
-        self._learned[jid, certificate.fingerprint] = None
-        if len(self._learned) > _INCLUSIONS:
-            self._learned.popitem(last=False)
-        return is_new
 
     def _claim(self, encrypted_key: bytes) -> bool:
         """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`)."""
         digest = SHA256.digest(encrypted_key)
         if digest in self._claimed:
             return False
-        self._claimed[digest] = None
-        if len(self._claimed) > _CLAIMS:
-            self._claimed.popitem(last=False)
+        self._claimed.put(digest, True)
         return True
 
     def _decoy(self, data: bytes, read: bool) -> None:
@@ -418,12 +428,11 @@ class Protection:
             return
 
 
-def index_by_name(groups: Iterable[Sequence[ParsedCertificate]]) -> dict[str, list[Known]]:
-    """Return certificates by the bare JIDs that they name; a group is what stood in one file."""
-    found: dict[str, list[Known]] = {}
-    for group in groups:
-        for certificate in group:
-            others = [each for each in group if each is not certificate]
-            for jid in certificate_jids(certificate.certificate):
-                found.setdefault(jid, []).append((certificate, *others))
-    return found
+def _dated(report: SecurityReport, freshness: Freshness, *checks: str) -> SecurityReport:
+    return replace(
+        report,
+        timestamp_state=freshness.state,
+        skew=freshness.skew,
+        arrival=freshness.arrival,
+        checks=(*report.checks, *checks),
+    )

@@ -8,6 +8,9 @@ from typing import Literal
 from cryptography import x509
 from slixmpp.jid import JID
 
+#: How a stanza reached us: see `SecurityReport.arrival`.
+Arrival = Literal["live", "delayed", "archived"]
+
 
 class Trust(StrEnum):
     """How a certificate came to be believed, strongest first."""
@@ -51,12 +54,13 @@ class SecurityReport:
     #: When the sender says it was sent, to the microsecond.
     timestamp: datetime | None
     #: `ok`; `decreasing`: earlier than another stanza of this signer that came before; `old`, `future` and
-    #: `seen` only with `deliver_stale`.
+    #: `seen` only with `deliver_stale`, or from an archive.
     timestamp_state: Literal["ok", "decreasing", "old", "future", "seen"]
     #: Seconds from the time that the timestamp was compared with (now, or when our server stored it) to it.
     skew: float | None
-    #: Our own server stored the stanza, and the timestamp was compared with that time.
-    delayed: bool
+    #: `live`; `delayed`: our own server stored the stanza, and the timestamp was compared with that time;
+    #: `archived`: it is from our archive, and nothing says whether it came before.
+    arrival: Arrival
     #: For example `rsa-sha256`; None if unsigned.
     signature_algorithm: str | None
     #: For example `aes128-cbc` and `rsa-pkcs1`; None if not encrypted.
@@ -70,11 +74,15 @@ class SecurityReport:
     outer_id: str
 
     @property
+    def signer_trusted(self) -> bool:
+        """Signed, by a trusted certificate that names the sender, to us. It may be old, or come again."""
+        return self.signed and self.signer is not None and self.trust in _TRUSTED
+
+    @property
     def authenticated(self) -> bool:
-        """All of it: signed, by a trusted certificate that names the sender, to us, fresh, and not seen before."""
+        """All of it: `signer_trusted`, fresh, and not seen before; never for what comes from an archive."""
         return (
-            self.signed
-            and self.signer is not None
-            and self.trust in _TRUSTED
+            self.signer_trusted
             and self.timestamp_state in {"ok", "decreasing"}
+            and self.arrival != "archived"
         )

@@ -6,10 +6,11 @@ from typing import Any
 
 from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.freshness import SECOND, from_datetime
-from slixmpp_e2e.protection import Options, Protection, index_by_name
+from slixmpp_e2e.protection import Options, Protection
 from tests.pki import MOMENT, PKI, Entity
 
 
@@ -56,6 +57,6 @@ def account(
         kept,
         clock,
         options=Options(**options),
-        peers=index_by_name([[each.parsed, pki.intermediate.parsed] for each in peers]),
+        configured=index_by_name([[each.parsed, pki.intermediate.parsed] for each in peers]),
         on_clock_adjustment=(adjusted if adjusted is not None else []).append,
     )

@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 
 #: ARCHITECTURE.md, "Four floors; imports only go down".
 FLOORS = (
-    {"errors", "namespaces", "report"},
+    {"errors", "namespaces", "report", "tables"},
     {"cms", "media", "stanza", "freshness"},
     {"certificates", "policy", "protection", "formats"},
     {"plugin", "stores", "cli", "xtls", "__init__", "__main__"},

@@ -269,7 +269,7 @@ def admitted(record, offset: int = 0, **options) -> Freshness:
 class TestAdmission:
     def test_what_is_fresh_and_new_is_ok(self):
         record = Recorder(Admission(seen=False, highest=None))
-        assert admitted(record, -SECOND) == Freshness("ok", -1.0, delayed=False)
+        assert admitted(record, -SECOND) == Freshness("ok", -1.0, "live")
         assert record.asked == [("juliet@example.com", b"d", NOW - SECOND, NOW)]
 
     @pytest.mark.parametrize(("highest", "state"), [(-1, "ok"), (0, "decreasing"), (1, "decreasing")])
@@ -279,11 +279,11 @@ class TestAdmission:
     def test_what_was_stored_is_never_decreasing(self):
         record = Recorder(Admission(seen=False, highest=NOW))
         found = admitted(record, -7200 * SECOND, delayed_since=NOW - 7200 * SECOND)
-        assert found == Freshness("ok", 0.0, delayed=True)
+        assert found == Freshness("ok", 0.0, "delayed")
 
     def test_what_was_stored_but_is_fresh_all_the_same_counts_as_not_stored(self):
         record = Recorder(Admission(seen=False, highest=NOW))
-        assert admitted(record, -SECOND, delayed_since=NOW) == Freshness("decreasing", -1.0, delayed=False)
+        assert admitted(record, -SECOND, delayed_since=NOW) == Freshness("decreasing", -1.0, "live")
 
     def test_what_was_seen_is_refused(self):
         with pytest.raises(TimestampError) as caught:

@@ -18,7 +18,7 @@ GOOD = SecurityReport(
     timestamp=None,
     timestamp_state="ok",
     skew=0.0,
-    delayed=False,
+    arrival="live",
     signature_algorithm="rsa-sha256",
     encryption_algorithm="aes128-cbc",
     key_management_algorithm="rsa-pkcs1",
@@ -51,7 +51,7 @@ def test_it_is_authenticated_if_all_of_it_is_there(signed, signer, trust, state)
     [
         {"encrypted": False},
         {"legacy": True},
-        {"delayed": True},
+        {"arrival": "delayed"},
         {"skew": None},
         {"checks": ()},
         {"outer_id": ""},

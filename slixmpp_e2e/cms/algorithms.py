@@ -7,9 +7,10 @@ in `signatures`, the ways to hand over a content-encryption key in `recipients`.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -144,6 +145,14 @@ class ContentCipher(Protocol):
     def authenticated(self) -> bool:
         """Whether it detects changes: then it belongs into an AuthEnvelopedData."""
 
+    @property
+    def block_size(self) -> int:
+        """What the plaintext is padded to, in octets; 1 where it is not."""
+
+    @property
+    def weak(self) -> bool:
+        """Whether only an explicit policy lets it through; such ciphers are read, never written."""
+
     def encrypt(self, key: bytes, plaintext: bytes, random: Random) -> tuple[bytes, bytes, bytes]:
         """Return the AlgorithmIdentifier, the ciphertext and the authentication tag (empty without one)."""
 
@@ -152,30 +161,38 @@ class ContentCipher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AESInCBC:
-    """AES in CBC mode (RFC 3565). It proves nothing about the plaintext; padding is for the caller to judge."""
+class CBC:
+    """A block cipher in CBC mode: AES (RFC 3565), Triple-DES (RFC 3370 5.1).
+
+    It proves nothing about the plaintext; padding is for the caller to judge.
+    """
 
     name: str
     identifier: bytes
     key_size: int
+    algorithm: Callable[[bytes], Any] = algorithms.AES
+    block_size: int = 16
+    weak: bool = False
     authenticated: bool = False
 
     def encrypt(self, key: bytes, plaintext: bytes, random: Random) -> tuple[bytes, bytes, bytes]:
         """See `ContentCipher`."""
-        iv = random(16)
-        fill = 16 - len(plaintext) % 16
-        encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+        if self.weak:
+            raise ValueError(f"{self.name} is never written")
+        iv = random(self.block_size)
+        fill = self.block_size - len(plaintext) % self.block_size
+        encryptor = Cipher(self.algorithm(key), modes.CBC(iv)).encryptor()
         ciphertext = encryptor.update(plaintext + bytes((fill,)) * fill)
         return sequence(self.identifier, octet_string(iv)), ciphertext, b""
 
     def read(self, parameters: bytes, ciphertext: bytes) -> Decryptor:
         """See `ContentCipher`."""
         iv = Reader(parameters).contents(OCTET_STRING)
-        if len(iv) != 16 or not ciphertext or len(ciphertext) % 16:
+        if len(iv) != self.block_size or not ciphertext or len(ciphertext) % self.block_size:
             raise ASN1Error("an IV or a ciphertext of the wrong length")
 
         def decrypt(key: bytes, _tag: bytes, _covered: bytes) -> bytes | None:
-            return Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor().update(ciphertext)
+            return Cipher(self.algorithm(key), modes.CBC(iv)).decryptor().update(ciphertext)
 
         return decrypt
 
@@ -187,6 +204,8 @@ class AESInGCM:
     name: str
     identifier: bytes
     key_size: int
+    block_size: int = 1
+    weak: bool = False
     authenticated: bool = True
 
     def encrypt(self, key: bytes, plaintext: bytes, random: Random) -> tuple[bytes, bytes, bytes]:
@@ -222,12 +241,16 @@ class AESInGCM:
         return decrypt
 
 
-AES128_CBC: Final = AESInCBC("aes128-cbc", oid("2.16.840.1.101.3.4.1.2"), 16)
-AES192_CBC: Final = AESInCBC("aes192-cbc", oid("2.16.840.1.101.3.4.1.22"), 24)
-AES256_CBC: Final = AESInCBC("aes256-cbc", oid("2.16.840.1.101.3.4.1.42"), 32)
+AES128_CBC: Final = CBC("aes128-cbc", oid("2.16.840.1.101.3.4.1.2"), 16)
+AES192_CBC: Final = CBC("aes192-cbc", oid("2.16.840.1.101.3.4.1.22"), 24)
+AES256_CBC: Final = CBC("aes256-cbc", oid("2.16.840.1.101.3.4.1.42"), 32)
 AES128_GCM: Final = AESInGCM("aes128-gcm", oid("2.16.840.1.101.3.4.1.6"), 16)
 AES192_GCM: Final = AESInGCM("aes192-gcm", oid("2.16.840.1.101.3.4.1.26"), 24)
 AES256_GCM: Final = AESInGCM("aes256-gcm", oid("2.16.840.1.101.3.4.1.46"), 32)
+#: S/MIME 3.1 (RFC 3851 2.7); 64-bit blocks.
+DES_EDE3_CBC: Final = CBC(
+    "des-ede3-cbc", oid("1.2.840.113549.3.7"), 24, algorithm=TripleDES, block_size=8, weak=True
+)
 
 _ROWS: Final[tuple[ContentCipher, ...]] = (
     AES128_CBC,
@@ -237,5 +260,7 @@ _ROWS: Final[tuple[ContentCipher, ...]] = (
     AES192_GCM,
     AES256_GCM,
 )
-CIPHERS: Final[dict[bytes, ContentCipher]] = {row.identifier: row for row in _ROWS}
+#: What can be read, by OBJECT IDENTIFIER.
+CIPHERS: Final[dict[bytes, ContentCipher]] = {row.identifier: row for row in (*_ROWS, DES_EDE3_CBC)}
+#: What can be written.
 CIPHERS_BY_NAME: Final[dict[str, ContentCipher]] = {row.name: row for row in _ROWS}

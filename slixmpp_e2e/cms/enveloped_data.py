@@ -79,12 +79,15 @@ class Decrypted:
     """What came out of the envelope. It may be the plaintext of a wrong key; only a signature can tell."""
 
     plaintext: bytes
-    #: An authentication tag was right. It proves that nobody changed it on the way, not who made it.
-    authenticated: bool
-    cipher: str
+    cipher: ContentCipher
     key_management: str
     #: The own certificate that it was encrypted to.
     certificate: ParsedCertificate
+
+    @property
+    def authenticated(self) -> bool:
+        """An authentication tag was right. It proves that nobody changed it on the way, not who made it."""
+        return self.cipher.authenticated
 
     def ends_at(self, end: int) -> bool:
         """Tell whether nothing follows the content but white space and, without a tag, exactly the padding.
@@ -97,7 +100,9 @@ class Decrypted:
         if self.authenticated:
             return not rest.strip(_WHITE_SPACE)
         fill = self.plaintext[-1]
-        padded = 1 <= fill <= 16 and bytes_eq(self.plaintext[-fill:], bytes((fill,)) * fill)
+        padded = 1 <= fill <= self.cipher.block_size and bytes_eq(
+            self.plaintext[-fill:], bytes((fill,)) * fill
+        )
         return padded and len(rest) >= fill and not rest[: len(rest) - fill].strip(_WHITE_SPACE)
 
     def without_padding(self) -> bytes | None:
@@ -143,7 +148,7 @@ class EnvelopedData:
         plaintext = self._decrypt(info.unwrap(key, fallback), self._tag, self._covered)
         if plaintext is None:
             raise UndecryptableError("the authentication tag is wrong")
-        return Decrypted(plaintext, self.cipher.authenticated, self.cipher.name, info.name, certificate)
+        return Decrypted(plaintext, self.cipher, info.name, certificate)
 
     def _find(self, keys: DecryptionKeys) -> tuple[Any, ParsedCertificate, RecipientInfo]:
         found = keys.find(self.recipient_infos)

@@ -55,8 +55,8 @@ class Signer:
 
     `chain` is what stands between the certificate and the root, without the root (RFC 3850 2.3). With
     `key_identifier` the signer is named by the certificate's SubjectKeyIdentifier, which is shorter than
-    issuer and serial number (RFC 5652 5.3). Raises `CertificateError` for keys that are too weak, that can't
-    sign, or that are not the certificate's.
+    issuer and serial number (RFC 5652 5.3). `attributes` are whole Attributes that are signed too. Raises
+    `CertificateError` for keys that are too weak, that can't sign, or that are not the certificate's.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Signer:
         *,
         scheme: SignatureScheme | None = None,
         key_identifier: bool = False,
+        attributes: Sequence[bytes] = (),
     ) -> None:
         certificate.check_strength()
         if key.public_key() != certificate.public_key:
@@ -85,6 +86,7 @@ class Signer:
         self._digests = tlv(SET, digest.algorithm_identifier)
         self._certificates = tlv(CONSTRUCTED, *sorted(each.der for each in (certificate, *self.chain)))
         self._info = self._version + identifier + digest.algorithm_identifier
+        self._attributes = (_CONTENT_TYPE_IS_DATA, *attributes)
 
     def signer_info(self, content: bytes, moment: datetime) -> bytes:
         """Return the SignerInfo for `content` (RFC 5652 5.3)."""
@@ -92,7 +94,7 @@ class Signer:
         attributes = b"".join(
             sorted(
                 (
-                    _CONTENT_TYPE_IS_DATA,
+                    *self._attributes,
                     sequence(SIGNING_TIME, tlv(SET, time(moment))),
                     sequence(MESSAGE_DIGEST, self.scheme.digest.attribute_value(digest)),
                 )

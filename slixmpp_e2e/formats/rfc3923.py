@@ -1,20 +1,20 @@
 """RFC 3923: the S/MIME object inside `<e2e/>`, both ways.
 
-Writing: stanza -> Message/CPIM -> signed -> encrypted -> text. Reading goes the same way back in two steps,
-because between them somebody else decides who the signer is: `open_object` decrypts and verifies,
-`read_content` parses what verified. Nothing is opened twice.
+Writing: stanza -> MIME entity -> signed -> encrypted -> text. Reading goes the same way back in two steps,
+because between them somebody else decides who the signer is: `open_object` here decrypts and verifies,
+`content.read_content` parses what verified. Nothing is opened twice.
 
 **Not** checked here: who a certificate belongs to, whether it is trusted, and whether the timestamp is fresh.
 """
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from slixmpp.jid import JID, InvalidJID
+from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.algorithms import (
     AES128_CBC,
@@ -24,7 +24,7 @@ from slixmpp_e2e.cms.algorithms import (
     ContentCipher,
     Random,
 )
-from slixmpp_e2e.cms.certificates import CertificatePool
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.enveloped_data import (
     Decrypted,
     EnvelopedData,
@@ -33,19 +33,18 @@ from slixmpp_e2e.cms.enveloped_data import (
     parse_enveloped_data,
 )
 from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient
-from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, parse_signed_data, sign
+from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, certificates_only, parse_signed_data, sign
 from slixmpp_e2e.errors import (
+    CertificatesOnlyError,
     MalformedError,
-    RefusedError,
     RemoteError,
     SignatureError,
     TimestampError,
     UndecryptableError,
 )
-from slixmpp_e2e.freshness import format_date_time, from_datetime, parse_date_time, to_datetime
-from slixmpp_e2e.media import cpim, mapping, mime, xmpp_xml
-from slixmpp_e2e.media.addresses import bare, jid_to_uri, read_jid, uri_to_jid
-from slixmpp_e2e.stanza import Outer, bind
+from slixmpp_e2e.formats.content import write_object
+from slixmpp_e2e.freshness import to_datetime
+from slixmpp_e2e.media import mime
 
 NAME: Final = "rfc3923"
 
@@ -85,7 +84,10 @@ def protect(
 
     Raises `InvalidStanzaError` for a stanza that can't be written as XML.
     """
-    entity = _secure(_write_object(stanza, sender, recipient, moment), sealing, moment, random)
+    return _as_text(_secure(write_object(stanza, sender, recipient, moment), sealing, moment, random))
+
+
+def _as_text(entity: bytes) -> str:
     return entity.decode().replace("\r\n", "\n")  # what XML makes of it anyway (ERRATA E09)
 
 
@@ -115,16 +117,9 @@ def _write_envelope(entity: bytes, sealing: Sealing, random: Random) -> bytes:
     return mime.pkcs7_mime(der, kind, binary=False)
 
 
-def _write_object(stanza: Element, sender: JID, recipient: JID, moment: int) -> bytes:
-    headers = [
-        cpim.Header("From", f"<{jid_to_uri(sender, 'im')}>"),
-        cpim.Header("To", f"<{jid_to_uri(recipient, 'im')}>"),
-        cpim.Header("DateTime", format_date_time(moment)),
-    ]
-    if mapping.fits_text(stanza):
-        more, content = mapping.write_text(stanza, sender)
-        return cpim.write([*headers, *more], content)
-    return cpim.write(headers, xmpp_xml.write(stanza))  # ERRATA E22
+def write_certificates(certificates: Sequence[ParsedCertificate]) -> str:
+    """Return the text of an `<e2e/>` element with certificates and nothing else (RFC 3851 3.7)."""
+    return _as_text(mime.pkcs7_mime(certificates_only(certificates), "certs-only", binary=False))
 
 
 # --------------------------------------------------------------------------- opening
@@ -157,6 +152,7 @@ class Opener:
     #: on PKCS #1 v1.5 begins, and even success could tell him something, as much of an object is not signed.
     claim: Callable[[bytes], bool]
     allow_sha1: bool = False
+    allow_3des: bool = False
     allow_unsigned: bool = False
     random: Random = os.urandom
 
@@ -187,7 +183,7 @@ class Opener:
         if kind in _ENVELOPES:
             return self._open_envelope(der)
         if kind == ID_SIGNED_DATA:
-            opened, size = self._verify(der, None)
+            opened, size = self._verify(der, None, outermost=True)
             if size != len(der):
                 raise SignatureError("something follows the signed object", reason="invalid")
             return opened
@@ -206,11 +202,13 @@ class Opener:
             raise SignatureError("something follows the signature", reason="invalid")
         return opened
 
-    def _verify(self, der: bytes, content: bytes | None) -> tuple[Opened, int]:
+    def _verify(self, der: bytes, content: bytes | None, *, outermost: bool = False) -> tuple[Opened, int]:
         try:
             signed = parse_signed_data(der)
         except MalformedError as error:
             raise SignatureError(str(error), reason="malformed") from None
+        if outermost and not signed.signer_infos and signed.content is None and signed.certificates:
+            raise CertificatesOnlyError(signed.certificates)
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
         verified, signer = signed.verify(self.pool, content=content, allow_sha1=self.allow_sha1)
@@ -223,6 +221,8 @@ class Opener:
             envelope = parse_enveloped_data(der)
             if envelope.size != len(der):
                 raise MalformedError("something follows the enveloped object")
+            if envelope.cipher.weak and not self.allow_3des:
+                raise MalformedError("Triple-DES, which the policy forbids")
             if not self.claim(envelope.encrypted_key(self.keys)):
                 raise TimestampError("an object with this encrypted key came before", reason="seen")
             return self._decrypt(envelope)
@@ -275,80 +275,3 @@ class Opener:
         if content is None:
             raise UndecryptableError("the padding is wrong")
         return Opened(content, None, (), decrypted)
-
-
-# --------------------------------------------------------------------------- reading what verified
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The stanza that an object held, bound to its outer stanza, and when it was sent."""
-
-    stanza: Element
-    timestamp: int
-
-
-def read_content(opened: Opened, outer: Outer) -> Content:
-    """Parse what was verified, and bind it to the outer stanza; raise a `RemoteError`.
-
-    Message/CPIM with text or a stanza, or a bare stanza dated by its signature (ERRATA E21, E22). The
-    addresses in it must be those of the outer stanza (ERRATA E26).
-    """
-    entity = mime.parse_entity(opened.content)
-    if entity.media_type == "message/cpim":
-        return _read_cpim(cpim.parse(entity.decoded_body()), outer)
-    if entity.media_type == xmpp_xml.MEDIA_TYPE:
-        signing_time = opened.signer.signing_time if opened.signer else None
-        if signing_time is None:
-            raise TimestampError("nothing says when it was sent", reason="missing")
-        return Content(_read_stanza(entity, outer, addressed=False), from_datetime(signing_time))
-    raise RefusedError(f"an object of type {entity.media_type[:60]}", reason="unsupported")
-
-
-def _read_cpim(message: cpim.CPIMMessage, outer: Outer) -> Content:
-    _check_addresses(message, outer)
-    date_time = message.one("DateTime")
-    if date_time is None:
-        raise TimestampError("nothing says when it was sent", reason="missing")
-    timestamp = parse_date_time(date_time)
-    entity = mime.parse_entity(message.content)
-    if entity.media_type == xmpp_xml.MEDIA_TYPE:
-        addressed = bool(message.all("To") or message.all("cc"))
-        return Content(_read_stanza(entity, outer, addressed=addressed), timestamp)
-    if entity.media_type != "text/plain" or outer.kind != "message" or "content-type" not in entity.fields:
-        raise RefusedError(f"content of type {entity.media_type[:60]}", reason="unsupported")
-    if not (message.all("To") or message.all("cc")):
-        raise SignatureError("nothing says whom it is for", reason="other-recipient")
-    stanza = mapping.read_text(message, entity, outer)
-    bind(stanza, outer)
-    return Content(stanza, timestamp)
-
-
-def _read_stanza(entity: mime.Entity, outer: Outer, *, addressed: bool) -> Element:
-    if entity.parameters.get("charset", "utf-8").lower() != "utf-8":
-        raise MalformedError("a stanza in another charset than UTF-8")
-    stanza = xmpp_xml.parse(entity.decoded_body())
-    if not addressed and stanza.get("to") is None and outer.kind != "presence":
-        raise SignatureError("nothing says whom it is for", reason="other-recipient")
-    bind(stanza, outer)
-    return stanza
-
-
-def _check_addresses(message: cpim.CPIMMessage, outer: Outer) -> None:
-    sender = message.one("From")
-    if sender is None or _address(sender) != bare(outer.sender):
-        raise SignatureError("the From header is not the sender's address", reason="name-mismatch")
-    recipients = [_address(header.value) for header in (*message.all("To"), *message.all("cc"))]
-    if recipients and bare(outer.recipient) not in recipients:
-        raise SignatureError("it is addressed to somebody else", reason="other-recipient")
-
-
-def _address(value: str) -> str | None:
-    """Return the bare JID of a From, To or cc value; None for an address of another kind (ERRATA C03)."""
-    uri = cpim.uri(value)
-    try:
-        if uri.lower().startswith(("im:", "pres:")):
-            return bare(uri_to_jid(uri, schemes={"im", "pres"}))
-        return bare(read_jid(uri))
-    except (InvalidJID, ValueError):
-        return None

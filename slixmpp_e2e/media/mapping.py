@@ -1,7 +1,7 @@
 """Messages and Message/CPIM (RFC 3922 4): what maps without loss, and how.
 
-A message goes as text/plain when text, an optional subject and an id are all it has; anything more travels
-as application/xmpp+xml, so that nothing is lost between two of us.
+A message goes as text/plain when one text, subjects in several languages and an id are all it has; anything more
+travels as application/xmpp+xml, so that nothing is lost between two of us.
 """
 
 import re
@@ -11,103 +11,117 @@ from xml.etree.ElementTree import Element, SubElement
 from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, RefusedError
-from slixmpp_e2e.media import cpim, mime
-from slixmpp_e2e.media.addresses import jid_to_uri
-from slixmpp_e2e.namespaces import CLIENT, XML
-from slixmpp_e2e.stanza import Outer
+from slixmpp_e2e.media import cpim, entity_header, mime
+from slixmpp_e2e.media.entity_header import LANG, is_language
+from slixmpp_e2e.namespaces import CLIENT
+from slixmpp_e2e.stanza import Outer, parse_xml
 
 _BODY: Final = f"{{{CLIENT}}}body"
 _SUBJECT: Final = f"{{{CLIENT}}}subject"
 _MESSAGE: Final = f"{{{CLIENT}}}message"
-_LANG: Final = f"{{{XML}}}lang"
-_PLAIN_ATTRIBUTES: Final = frozenset({"from", "to", "type", "id", _LANG})
-_LANGUAGE: Final = re.compile(r"[A-Za-z0-9-]{1,35}")  # ERRATA C11
-#: What may stand left of the "@" of a Content-ID (RFC 5322 3.2.3).
-_ID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_MAX_ID: Final = 200
+_PLAIN_ATTRIBUTES: Final = frozenset({"from", "to", "type", "id", LANG})
 _MAX_SUBJECT: Final = 2000  # six octets each, when escaped: `cpim` bounds the headers
-_CONTENT_ID: Final = re.compile(r"<([^<>\s]+)>")
+_MAX_SUBJECTS: Final = 16
 _ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def fits_text(message: Element) -> bool:
     """Tell whether a message can travel as text/plain and come back as it was (its type aside)."""
-    children = [child.tag for child in message]
-    if not _LANGUAGE.fullmatch(message.get(_LANG, "en")):
+    if message.tag != _MESSAGE or message.attrib.keys() - _PLAIN_ATTRIBUTES:
         return False
-    if (
-        children not in ([_BODY], [_SUBJECT, _BODY], [_BODY, _SUBJECT])
-        or set(message.keys()) - _PLAIN_ATTRIBUTES
-    ):
+    if (message.text or "").strip():
         return False
-    if any(child.attrib or len(child) or not child.text or (child.tail or "").strip() for child in message):
+    if any(len(child) or not child.text or (child.tail or "").strip() for child in message):
         return False
-    body, subject = message.findtext(_BODY, ""), message.findtext(_SUBJECT, "")
-    if "\r" in body or subject != subject.strip(" ") or (message.text or "").strip():  # they would change
+    bodies = message.findall(_BODY)
+    subjects = message.findall(_SUBJECT)
+    if len(bodies) != 1 or len(subjects) + 1 != len(message):
         return False
-    if len(subject) > _MAX_SUBJECT:
+    body = bodies[0].text or ""
+    if bodies[0].attrib or "\r" in body:  # they would change
         return False
-    identifier = message.get("id", "")
-    return not identifier or (len(identifier) <= _MAX_ID and _ID.fullmatch(identifier) is not None)
+    return _fit_headers(subjects) and entity_header.fits(message)
+
+
+def _fit_headers(subjects: list[Element]) -> bool:
+    """Tell whether subjects come back from Subject headers as they were: a header has no space at its ends."""
+    texts = [subject.text or "" for subject in subjects]
+    languages = [subject.get(LANG) for subject in subjects]
+    return (
+        all(text == text.strip(" ") for text in texts)
+        and sum(map(len, texts)) <= _MAX_SUBJECT
+        and all(not subject.attrib.keys() - {LANG} for subject in subjects)
+        and all(language is None or is_language(language) for language in languages)
+        and len(set(languages)) == len(languages) <= _MAX_SUBJECTS
+    )
 
 
 def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]:
-    """Return the headers (subject) and the text/plain entity of a message that fits; raise `InvalidStanzaError`."""
-    body, subject = message.findtext(_BODY, ""), message.findtext(_SUBJECT)
-    if _ILLEGAL.search(body) or _ILLEGAL.search(subject or ""):
+    """Return the headers (Subject) and the text/plain entity of a message that fits; raise `InvalidStanzaError`."""
+    body, subjects = message.findtext(_BODY, ""), message.findall(_SUBJECT)
+    if _ILLEGAL.search(body) or any(_ILLEGAL.search(subject.text or "") for subject in subjects):
         raise InvalidStanzaError("text with characters that XML can't carry")
     text = body.replace("\n", "\r\n").encode()
-    fields = ["Content-type: text/plain; charset=utf-8"]
-    if identifier := message.get("id"):
-        # RFC 3922 4.1.3: our ids are unique, so they map
-        fields.append(f"Content-ID: <{identifier}@{_content_id_domain(sender)}>")
-    if language := message.get(_LANG):
-        fields.append(f"Content-Language: {language}")
-    if not text.isascii():
-        fields.append("Content-Transfer-Encoding: 8bit")
-    headers = [] if subject is None else [cpim.Header("Subject", subject)]
-    return headers, "\r\n".join((*fields, "", "")).encode() + text
+    headers = [cpim.Header("Subject", each.text or "", each.get(LANG)) for each in subjects]
+    return headers, entity_header.write(
+        message, sender, content_type="Content-type: text/plain; charset=utf-8", body=text
+    )
 
 
-def read_text(message: cpim.CPIMMessage, entity: mime.Entity, outer: Outer) -> Element:
-    """Return the message that a text/plain entity in Message/CPIM stands for.
+def read_text(
+    message: cpim.CPIMMessage, entity: mime.Entity, outer: Outer, *, early_draft: bool = False
+) -> Element:
+    """Return the message that text in Message/CPIM stands for.
 
-    Its type is the outer one: RFC 3922 4.1.4 does not carry types. Raises `MalformedError` or `RefusedError`.
+    `entity` is text/plain, or a multipart/alternative: in several languages if all its parts are text/plain and
+    say which, else the first such part (ERRATA E46); with `early_draft` it is a `<body/>` as text/xml (E47). The
+    type is the outer one: RFC 3922 4.1.4 does not carry types. Raises `MalformedError` or `RefusedError`.
     """
-    if entity.parameters.get("charset", "utf-8").lower() not in {"utf-8", "us-ascii"}:
-        raise RefusedError("text in another charset than UTF-8", reason="unsupported")  # RFC 3922 4.2.9
-    try:
-        text = entity.decoded_body().decode("utf-8")
-    except UnicodeDecodeError:
-        raise MalformedError("text that is not UTF-8") from None
+    texts = {None: _early_body(entity)} if early_draft else _texts(entity)
     subjects = message.all("Subject")
-    if _ILLEGAL.search(text) or any(_ILLEGAL.search(subject.value) for subject in subjects):
+    if any(_ILLEGAL.search(text) for text in (*texts.values(), *(subject.value for subject in subjects))):
         raise MalformedError("text with characters that XML can't carry")
     element = Element(_MESSAGE)
     if outer.type != "normal":
         element.set("type", outer.type)
-    if (identifier := _identifier(entity, outer.sender)) is not None:
-        element.set("id", identifier)
-    language = entity.fields.get("content-language", "")
-    if _LANGUAGE.fullmatch(language):
-        element.set(_LANG, language)
+    entity_header.read(entity, outer.sender, element)
     for subject in subjects:
-        found = SubElement(element, _SUBJECT)
-        found.text = subject.value
-        if subject.language:
-            found.set(_LANG, subject.language)
-    SubElement(element, _BODY).text = text.replace("\r\n", "\n").replace("\r", "\n")
+        _add(element, _SUBJECT, subject.value, subject.language)
+    for language, text in texts.items():
+        _add(element, _BODY, text.replace("\r\n", "\n").replace("\r", "\n"), language)
     return element
 
 
-def _identifier(entity: mime.Entity, sender: JID) -> str | None:
-    """Return the stanza id that a Content-ID stands for (RFC 3922 4.2.8): ours, or the foreign one whole."""
-    found = _CONTENT_ID.fullmatch(entity.fields.get("content-id", "").strip())
-    if found is None or _ILLEGAL.search(found[1]):
-        return None
-    identifier, _, domain = found[1].rpartition("@")
-    return identifier if identifier and domain == _content_id_domain(sender) else found[1]
+def _add(element: Element, tag: str, text: str, language: str | None) -> None:
+    found = SubElement(element, tag)
+    found.text = text
+    if language:
+        found.set(LANG, language)
 
 
-def _content_id_domain(sender: JID) -> str:
-    return jid_to_uri(sender.domain, "im").removeprefix("im:")  # A-labels
+def _texts(entity: mime.Entity) -> dict[str | None, str]:
+    """Return the texts of an entity, by language where it says that itself."""
+    if entity.media_type != "multipart/alternative":
+        return {None: _plain_text(entity)}  # its language is the message's
+    parts = mime.split_alternative(entity)
+    plain = [part for part in parts if part.media_type == "text/plain" and "content-type" in part.fields]
+    if not plain:
+        raise RefusedError("nothing in it is text", reason="unsupported")
+    languages = [part.fields.get("content-language") for part in plain]
+    if len(plain) == len(parts) == len(set(languages)) and all(map(is_language, languages)):
+        return {language: _plain_text(part) for language, part in zip(languages, plain, strict=True)}
+    return {languages[0] if is_language(languages[0]) else None: _plain_text(plain[0])}
+
+
+def _plain_text(entity: mime.Entity) -> str:
+    try:
+        return entity_header.utf8_body(entity).decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedError("text that is not UTF-8") from None
+
+
+def _early_body(entity: mime.Entity) -> str:
+    body = parse_xml(entity.decoded_body().strip())
+    if body.tag not in {"body", _BODY} or len(body):
+        raise MalformedError("not a body with nothing but text in it")
+    return (body.text or "").strip("\n")

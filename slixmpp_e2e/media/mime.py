@@ -16,6 +16,7 @@ from slixmpp_e2e.errors import MalformedError
 _MAX_HEADER_OCTETS: Final = 16 * 1024
 _MAX_HEADERS: Final = 64
 _MAX_PARAMETERS: Final = 32
+_MAX_PARTS: Final = 32
 _HEADER_NAME: Final = re.compile(rb"[!-9;-~]+")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -173,6 +174,22 @@ def split_signed(entity: Entity) -> MultipartSigned:
     return MultipartSigned(content, signature, end)
 
 
+def split_alternative(entity: Entity) -> tuple[Entity, ...]:
+    """Return the parts of a multipart/alternative (RFC 2046 5.1.4), none of them opened; raise `MalformedError`."""
+    boundary = entity.parameters.get("boundary", "").encode()
+    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
+        raise MalformedError("no boundary")
+    data, parts = entity.data, list[Entity]()
+    after, start = _delimiter(data, boundary, entity.body_start)
+    while not data.startswith(b"--", after):
+        after, next_start = _delimiter(data, boundary, start)
+        parts.append(parse_entity(_before(data, start, after - len(boundary) - 2)))
+        start = next_start
+        if len(parts) > _MAX_PARTS:
+            raise MalformedError("too many parts")
+    return tuple(parts)
+
+
 def _delimiter(data: bytes, boundary: bytes, at: int) -> tuple[int, int]:
     """Return where the boundary of the next delimiter line ends, and where that line ends."""
     wanted = b"--" + boundary
@@ -256,7 +273,8 @@ def pkcs7_mime(der: bytes, smime_type: str, *, binary: bool) -> bytes:
 
     Inside an envelope nobody saves it as a file, so the file name of RFC 3851 3.2.1 is left out there.
     """
-    name, filename = ("", "") if binary else ("; name=smime.p7m", "; filename=smime.p7m")
+    file = "smime.p7c" if smime_type == "certs-only" else "smime.p7m"
+    name, filename = ("", "") if binary else (f"; name={file}", f"; filename={file}")
     header = (
         f"Content-Type: application/pkcs7-mime; smime-type={smime_type}{name}\r\n"
         f"Content-Transfer-Encoding: {'binary' if binary else 'base64'}\r\n"

@@ -10,8 +10,8 @@ from slixmpp import Iq
 
 from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
 from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_jid, type_of
-from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.tables import Table
 
 _NEVER: Final = frozenset({"error", "result", "groupchat", "headline"})
 #: Answers to messages and presence of one bare JID in a minute.

@@ -14,6 +14,7 @@ from cryptography import x509
 from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
@@ -22,7 +23,7 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.protection import Options, Protection, index_by_name
+from slixmpp_e2e.protection import Options, Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
@@ -31,6 +32,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "private_key": None,
     "pkcs12": None,
     "password": None,
+    "encryption_certificate": None,
+    "encryption_private_key": None,
     "trust": "pkix",
     "trust_anchors": None,
     "intermediates": None,
@@ -39,10 +42,13 @@ DEFAULTS: Final[dict[str, Any]] = {
     "store": None,
     "policy": {"*": "opportunistic"},
     "signature": None,
-    "cipher": "aes128-cbc",
-    "key_transport": "rsa-pkcs1",
+    "cipher": "auto",
+    "key_transport": "auto",
     "allow_sha1": False,
-    "encrypt_to_self": False,
+    "allow_3des": False,
+    "allow_early_draft": False,
+    "encrypt_to_self": "auto",
+    "request_certificates": True,
     "window": 300,
     "deliver_stale": False,
     "send_errors": True,
@@ -52,6 +58,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "clock": time.time_ns,
 }
 
+_AUTO: Final = "auto"
 _PATH: Final = (str, os.PathLike, type(None))
 _FILES: Final = (str, os.PathLike, list, tuple, type(None))
 _TYPES: Final[dict[str, Any]] = {
@@ -59,6 +66,8 @@ _TYPES: Final[dict[str, Any]] = {
     "private_key": _PATH,
     "pkcs12": _PATH,
     "password": (str, bytes, type(None)),
+    "encryption_certificate": _PATH,
+    "encryption_private_key": _PATH,
     "trust_anchors": _FILES,
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
@@ -67,6 +76,7 @@ _TYPES: Final[dict[str, Any]] = {
     "signature": (str, type(None)),
     "cipher": str,
     "key_transport": str,
+    "encrypt_to_self": (bool, str),
     "window": int,
     "fallback_body": (str, type(None)),
     "max_stanza_size": int,
@@ -89,6 +99,8 @@ def _check_types(config: Mapping[str, Any]) -> None:
     for option, kind in _TYPES.items():
         if not isinstance(config[option], kind) or (kind is int and isinstance(config[option], bool)):
             raise ConfigurationError(f"{option} can't be {config[option]!r}")
+    if config["encrypt_to_self"] not in {True, False, _AUTO}:
+        raise ConfigurationError('encrypt_to_self is True, False or "auto"')
 
 
 def build_protection(config: Mapping[str, Any]) -> Protection:
@@ -108,7 +120,7 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
             store,
             clock,
             options=_options(config),
-            peers=index_by_name(
+            configured=index_by_name(
                 [[ParsedCertificate.from_x509(each) for each in group] for group in (*peers, pinned)]
             ),
         )
@@ -127,9 +139,13 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
     """Return our identity: from `certificate` and `private_key`, or from `pkcs12`."""
     password = config["password"].encode() if isinstance(config["password"], str) else config["password"]
     try:
+        encryption = _encryption_identity(config, password)
         if config["pkcs12"] is not None:
             return load_pkcs12(
-                _read(config["pkcs12"], "pkcs12"), password=password, scheme=config["signature"]
+                _read(config["pkcs12"], "pkcs12"),
+                password=password,
+                scheme=config["signature"],
+                encryption=encryption,
             )
         if config["certificate"] is None or config["private_key"] is None:
             raise ConfigurationError(
@@ -141,10 +157,27 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
             _read(config["private_key"], "private_key"),
             password=password,
             scheme=config["signature"],
+            encryption=encryption,
         )
     except CertificateError as error:
         source = config["pkcs12"] or f"{config['certificate']} and {config['private_key']}"
         raise ConfigurationError(f"{source}: {error}") from error
+
+
+def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> Identity | None:
+    certificate, private_key = config["encryption_certificate"], config["encryption_private_key"]
+    if certificate is None and private_key is None:
+        return None
+    if certificate is None or private_key is None:
+        raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
+    try:
+        return load_pem(
+            _read(certificate, "encryption_certificate"),
+            _read(private_key, "encryption_private_key"),
+            password=password,
+        )
+    except CertificateError as error:
+        raise ConfigurationError(f"{certificate} and {private_key}: {error}") from error
 
 
 def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> PathValidator | None:
@@ -218,17 +251,19 @@ def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
 
 
 def _options(config: Mapping[str, Any]) -> Options:
-    try:
-        cipher, transport = CIPHERS_BY_NAME[config["cipher"]], TRANSPORTS[config["key_transport"]]
-    except KeyError as error:
+    cipher, transport = config["cipher"], config["key_transport"]
+    if cipher not in {_AUTO, *CIPHERS_BY_NAME} or transport not in {_AUTO, *TRANSPORTS}:
         raise ConfigurationError(
-            f"{error} is unknown; ciphers: {', '.join(CIPHERS_BY_NAME)}; key transports: {', '.join(TRANSPORTS)}"
-        ) from None
+            f"{cipher} or {transport} is unknown; ciphers: auto, {', '.join(CIPHERS_BY_NAME)}; "
+            f"key transports: auto, {', '.join(TRANSPORTS)}"
+        )
     return Options(
-        cipher=cipher,
-        transport=transport,
+        cipher=CIPHERS_BY_NAME.get(cipher),
+        transport=TRANSPORTS.get(transport),
         allow_sha1=bool(config["allow_sha1"]),
-        encrypt_to_self=bool(config["encrypt_to_self"]),
+        allow_3des=bool(config["allow_3des"]),
+        allow_early_draft=bool(config["allow_early_draft"]),
+        encrypt_to_self=config["encrypt_to_self"] is True,
         open_repeated=bool(config["deliver_stale"]),
         window=int(config["window"]) * SECOND,
     )

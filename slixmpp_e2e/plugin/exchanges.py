@@ -12,8 +12,8 @@ from typing import Any, Final
 from slixmpp import JID, Iq
 
 from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, type_of
-from slixmpp_e2e.plugin.tables import Table
 from slixmpp_e2e.policy import Level
+from slixmpp_e2e.tables import Table
 
 _SIZE: Final = 10_000
 _DAY: Final = 86_400

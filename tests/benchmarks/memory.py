@@ -103,8 +103,8 @@ def _records(juliet: Party, romeo: Party) -> list[_Record]:
             "certificates, recipients, inclusions, of both",
             "1,024; 4,096; 4,096 each",
             lambda: (
-                [part for each in protections for part in (each._recipients, each._inclusions)]
-                + [each._pool._parsed for each in protections]
+                [part for each in protections for part in (each.peers._keys, each._inclusions)]
+                + [each.peers.pool._parsed for each in protections]
             ),
         ),
         _Record(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from slixmpp_e2e.certificates.identity import identity, load_pem, load_pkcs12
+from slixmpp_e2e.cms.capabilities import ENCRYPTION_KEY_PREFERENCE, SMIME_CAPABILITIES
 from slixmpp_e2e.errors import CertificateError
 from tests.certificates.building import JULIET, certificate, end_entity, names
 from tests.pki import PKI, VALID_FROM, VALID_UNTIL, Entity, make_certificate
@@ -181,7 +182,40 @@ class TestShortSigner:
     def test_without_a_key_identifier_it_is_the_usual_one(self):
         key = ed25519.Ed25519PrivateKey.generate()
         found = identity(key, make_certificate(key, "x", jid=JULIET, subject_key_identifier=False))
-        assert found.short_signer is found.signer
+        assert found.certificate.issuer_and_serial in found.short_signer.signer_info(b"", VALID_FROM)
+
+    def test_it_does_not_say_again_what_we_can_do(self, juliet: Entity):
+        found = identity(juliet.key, juliet.certificate)
+        assert SMIME_CAPABILITIES in found.signer.signer_info(b"", VALID_FROM)
+        assert SMIME_CAPABILITIES not in found.short_signer.signer_info(b"", VALID_FROM)
+
+
+class TestEncryptionIdentity:
+    """A second certificate for what others encrypt to us (RFC 8551 2.5.3)."""
+
+    def test_others_are_asked_to_encrypt_to_it_and_it_travels_along(self, pki: PKI):
+        own = certificate(
+            key := ed25519.Ed25519PrivateKey.generate(), [names(JULIET)], issuer=pki.intermediate
+        )
+        other = identity(pki["juliet"].key, pki["juliet"].certificate)
+        found = identity(key, own, encryption=other)
+        assert not found.can_decrypt
+        assert found.recipient is other.certificate
+        assert ENCRYPTION_KEY_PREFERENCE in found.signer.signer_info(b"", VALID_FROM)
+        assert pki["juliet"].der in [each.der for each in found.signer.chain]
+
+    def test_it_needs_a_key_that_decrypts_and_the_same_names(self, pki: PKI):
+        own = certificate(
+            key := ed25519.Ed25519PrivateKey.generate(), [names(JULIET)], issuer=pki.intermediate
+        )
+        for other in (pki["romeo"], pki["p-256"]):
+            with pytest.raises(CertificateError):
+                identity(key, own, encryption=identity(other.key, other.certificate))
+
+    def test_without_one_the_own_certificate_is_it_if_it_can(self, pki: PKI):
+        for name, can in (("juliet", True), ("p-256", False)):
+            found = identity(pki[name].key, pki[name].certificate)
+            assert (found.recipient is found.certificate) is can
 
 
 class TestValidity:

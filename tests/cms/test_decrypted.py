@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM
 from slixmpp_e2e.cms.enveloped_data import Decrypted
 from tests.pki import Entity
 
@@ -17,7 +18,7 @@ def made(romeo: Entity):
     certificate = romeo.parsed
 
     def make(plaintext: bytes, *, authenticated: bool = False) -> Decrypted:
-        return Decrypted(plaintext, authenticated, "cipher", "rsa-pkcs1", certificate)
+        return Decrypted(plaintext, AES128_GCM if authenticated else AES128_CBC, "rsa-pkcs1", certificate)
 
     return make
 

@@ -17,6 +17,7 @@ from slixmpp_e2e.cms.signed_data import certificates_only
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
     UNVERIFIED_SIGNATURE,
+    CertificatesOnlyError,
     InvalidStanzaError,
     MalformedError,
     RemoteError,
@@ -241,7 +242,7 @@ class TestOpening:
         for text in (enveloped(plaintext, romeo, cipher=cipher), without_header):
             opened = receiver.open(text)
             assert opened.content == CONTENT
-            assert (opened.decrypted.cipher, opened.decrypted.key_management) == (cipher.name, "rsa-pkcs1")
+            assert (opened.decrypted.cipher, opened.decrypted.key_management) == (cipher, "rsa-pkcs1")
             assert opened.decrypted.certificate.der == romeo.der
         assert receiver.decoy.calls == []
 
@@ -339,7 +340,9 @@ class TestWhatIsNotSignedInClear:
 
     def test_certificates_alone_sign_nothing(self, receiver, juliet):
         der = certificates_only([juliet.parsed])
-        assert kind_and_reason(receiver.refuse(mime.encode_base64(der))) == (SignatureError, "malformed")
+        found = receiver.refuse(mime.encode_base64(der))
+        assert kind_and_reason(found) == (CertificatesOnlyError, "certificates-only")
+        assert (found.certificates, found.silent) == ((juliet.parsed.der,), True)
         text = mime.multipart_signed(CONTENT, der, micalg="sha-256", boundary="next")
         assert kind_and_reason(receiver.refuse(text)) == (SignatureError, "unsigned")
 
@@ -443,7 +446,7 @@ class TestUnsigned:
         assert receiver.refuse(text).reason == "unsigned"
         opened = receiver.open(text, allow_unsigned=True)
         assert (opened.content, opened.signer, opened.certificates) == (CONTENT, None, ())
-        assert opened.decrypted.cipher == cipher.name
+        assert opened.decrypted.cipher is cipher
 
     def test_in_clear_it_is_never_opened(self, receiver):
         assert receiver.refuse(CONTENT, allow_unsigned=True).reason == "unsigned"

@@ -3,6 +3,7 @@
 import pytest
 from slixmpp.jid import JID
 
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.cms.algorithms import AES256_GCM
 from slixmpp_e2e.errors import (
@@ -12,7 +13,6 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import index_by_name
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
 from tests.certificates.building import certificate, end_entity, names
@@ -190,9 +190,9 @@ class TestFreshness:
         clock.pass_seconds(86_400)
         assert refusal(receiver, text).reason == "old"
         report = unprotect(receiver, text, delayed_since=stored).report
-        assert (report.timestamp_state, report.delayed, report.skew, report.authenticated) == (
+        assert (report.timestamp_state, report.arrival, report.skew, report.authenticated) == (
             "ok",
-            True,
+            "delayed",
             -1.0,
             True,
         )

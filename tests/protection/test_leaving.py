@@ -155,13 +155,14 @@ class TestRecipients:
         assert by.can_encrypt_to(JULIET)
 
     def test_what_is_remembered_is_bounded(self, pki, juliet, romeo, clock, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.protection._INCLUSIONS", 2)
+        monkeypatch.setattr("slixmpp_e2e.protection._JIDS", 2)
+        monkeypatch.setattr("slixmpp_e2e.certificates.peers._SIZE", 2)
         by = account(pki, juliet, clock, peers=[romeo])
         for number in range(5):
             by.can_encrypt_to(JID(f"somebody{number}@example.net"))
             protect(by, level=Level.SIGN, to=JID(f"somebody{number}@example.net"))
-        assert len(by._recipients) == len(by._inclusions) == 2
-        assert "somebody4@example.net" in by._recipients
+        assert len(by.peers._keys) == len(by._inclusions) == 2
+        assert "somebody4@example.net" in by.peers._keys
         assert "somebody4@example.net" in by._inclusions
 
 

@@ -104,7 +104,7 @@ class TestReport:
         assert (report.format, report.signed, report.encrypted) == ("rfc3923", True, True)
         assert (report.signer, report.certificate) == (JID("juliet@example.com"), juliet.certificate)
         assert (report.trust, report.timestamp, report.skew) == (Trust.PKIX, MOMENT, -2.0)
-        assert (report.timestamp_state, report.delayed, report.legacy) == ("ok", False, False)
+        assert (report.timestamp_state, report.arrival, report.legacy) == ("ok", "live", False)
         assert report.signature_algorithm == "rsa-sha256"
         assert (report.encryption_algorithm, report.key_management_algorithm) == ("aes128-cbc", "rsa-pkcs1")
         assert report.checks == (

@@ -51,7 +51,7 @@ def what_a_report_says(report: SecurityReport) -> None:
     assert_type(report.timestamp, datetime | None)
     assert_type(report.timestamp_state, Literal["ok", "decreasing", "old", "future", "seen"])
     assert_type(report.skew, float | None)
-    assert_type(report.delayed, bool)
+    assert_type(report.arrival, Literal["live", "delayed", "archived"])
     assert_type(report.format, str)
     assert_type(report.signature_algorithm, str | None)
     assert_type(report.encryption_algorithm, str | None)

@@ -78,6 +78,7 @@ class Receiver:
                 "policy": {"*": {"message": "off", "inbound": policy}},
                 "allow_sha1": options["allow_sha1"],
                 "send_errors": options["send_errors"],
+                "allow_early_draft": config.get("early_draft", False),
                 "clock": lambda: self.now,
             },
             module=slixmpp_e2e,
@@ -160,7 +161,7 @@ def describe(xml, report) -> dict:
         "signed": report.signed,
         "encrypted": report.encrypted,
         "signer": report.signer.bare if report.signer else None,
-        "timestamp": "delayed" if report.delayed else state,
+        "timestamp": "delayed" if report.arrival == "delayed" else state,
     }
 
 

@@ -82,7 +82,7 @@ def describe(report: SecurityReport) -> dict[str, Any]:
         "timestamp": report.timestamp.isoformat() if report.timestamp else None,
         "timestamp_state": report.timestamp_state,
         "skew": report.skew,
-        "delayed": report.delayed,
+        "arrival": report.arrival,
         "signature_algorithm": report.signature_algorithm,
         "encryption_algorithm": report.encryption_algorithm,
         "key_management_algorithm": report.key_management_algorithm,

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slixmpp_e2e.plugin.tables import Table
+from slixmpp_e2e.tables import Table
 
 
 class Clock:

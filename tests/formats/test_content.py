@@ -1,6 +1,5 @@
 """What verified is parsed: which stanza it holds, and whether it is the one that its outer stanza announced."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
@@ -16,7 +15,7 @@ from slixmpp_e2e.errors import (
     SignatureError,
     TimestampError,
 )
-from slixmpp_e2e.formats.rfc3923 import Opened, read_content
+from slixmpp_e2e.formats.content import read_content
 from slixmpp_e2e.freshness import from_datetime
 from tests.elements import CLIENT
 from tests.formats.objects import (
@@ -45,14 +44,8 @@ def kind_and_reason(error: RemoteError) -> tuple[type, str]:
 def read(content: bytes | str, where=None, *, signing_time: datetime = MOMENT):
     """Read what would have verified."""
 
-    @dataclass
-    class Verified:
-        """All that is asked of a signer here."""
-
-        signing_time: datetime
-
     data = content if isinstance(content, bytes) else content.encode()
-    return read_content(Opened(data, Verified(signing_time), (), None), where or outer())
+    return read_content(data, where or outer(), signing_time=signing_time)
 
 
 IQ = outer("iq", "get")
@@ -177,14 +170,7 @@ class TestContent:
         }[kind]  # fmt: skip
 
     def test_a_bare_stanza_that_nothing_dates_is_refused(self):
-        @dataclass
-        class Undated:
-            """Somebody who signed without a time."""
-
-            signing_time: None = None
-
         data = xmpp_entity("<presence/>").encode()
-        for signed_by in (Undated(), None):
-            with pytest.raises(TimestampError) as caught:
-                read_content(Opened(data, signed_by, (), None), PRESENCE)
-            assert caught.value.reason == "missing"  # ERRATA E21
+        with pytest.raises(TimestampError) as caught:
+            read_content(data, PRESENCE, signing_time=None)
+        assert caught.value.reason == "missing"  # ERRATA E21

@@ -1,0 +1,180 @@
+"""The certificates of peers: configured or learned, and which of them to encrypt to.
+
+A certificate is never trusted because it is here; `trust.Authority` judges it at every use. What a signer
+announced of his software is kept beside it (RFC 8551 2.7.1), in memory only: it is announced again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from slixmpp_e2e.certificates.names import certificate_jids
+from slixmpp_e2e.certificates.path import Purpose
+from slixmpp_e2e.certificates.store import Store
+from slixmpp_e2e.certificates.trust import Authority, UntrustedError
+from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilities, read_preference
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.signed_data import VerifiedSigner
+from slixmpp_e2e.tables import Recent
+
+_SIZE: Final = 4096
+_PER_JID: Final = 8
+_KEPT: Final = timedelta(minutes=1)
+
+#: A certificate and what came along with it, the certificate first.
+Known = tuple[ParsedCertificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKey:
+    """A certificate that a peer can be encrypted to, and what its software can decrypt."""
+
+    certificate: ParsedCertificate
+    capabilities: Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class _Announcement:
+    """What the newest trusted signature by a certificate said."""
+
+    timestamp: int
+    capabilities: Capabilities
+    #: The identifier of the certificate to encrypt to instead.
+    preference: bytes | None
+
+
+class PeerCertificates:
+    """Finds, judges and learns the certificates of peers; JIDs are normalised bare JIDs."""
+
+    def __init__(
+        self, authority: Authority, store: Store, configured: Mapping[str, Sequence[Known]] | None = None
+    ) -> None:
+        self._authority = authority
+        self._store = store
+        self._configured = dict(configured or {})
+        self.pool = CertificatePool(known[0] for group in self._configured.values() for known in group)
+        for chain in store.all_certificates():
+            if (known := self.pool.parse(chain[0])) is not None:
+                self.pool.add(known)
+        #: JIDs and fingerprints of those that the store has.
+        self._learned: Recent[tuple[str, bytes], bool] = Recent(_SIZE)
+        self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...]]] = Recent(_SIZE)
+        #: By fingerprint of the certificate that signed.
+        self._announced: Recent[bytes, _Announcement] = Recent(_SIZE)
+
+    def __len__(self) -> int:
+        return len(self._learned) + len(self._keys) + len(self._announced)
+
+    # ------------------------------------------------------------------ asking
+
+    def of(self, jid: str) -> Iterable[Known]:
+        """Return what is known of a JID, configured ones first. Nothing about them is judged."""
+        yield from self._configured.get(jid, ())
+        for chain in self._store.certificates(jid):
+            if parsed := self.parse(chain):
+                yield tuple(parsed)
+
+    def parse(self, chain: Iterable[bytes]) -> list[ParsedCertificate]:
+        """Return the certificates that can be read."""
+        return [found for der in chain if (found := self.pool.parse(der)) is not None]
+
+    def chain_of(self, jid: str, certificate: ParsedCertificate) -> Sequence[ParsedCertificate]:
+        """Return what came along with a certificate when it came."""
+        for known in self.of(jid):
+            if known[0].fingerprint == certificate.fingerprint:
+                return known[1:]
+        return ()
+
+    def is_trusted(
+        self, jid: str, known: Sequence[ParsedCertificate], at: datetime, purpose: Purpose
+    ) -> bool:
+        """Tell whether a certificate is believed to be a JID's, for a purpose."""
+        try:
+            self._authority.judge(jid, known[0], known[1:], at=at, purpose=purpose)
+        except UntrustedError:
+            return False
+        return True
+
+    def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
+        """Return the trusted certificates to encrypt to; remembered for a minute."""
+        remembered = self._keys.get(jid)
+        if remembered is not None and timedelta() <= at - remembered[0] < _KEPT:
+            return remembered[1]
+        found = tuple(self._find_keys(jid, at))
+        self._keys.put(jid, (at, found))
+        return found
+
+    def _find_keys(self, jid: str, at: datetime) -> Iterable[PeerKey]:
+        usable: dict[bytes, ParsedCertificate] = {}
+        for known in self.of(jid):
+            if len(usable) == _PER_JID:
+                break
+            is_rsa = isinstance(known[0].public_key, rsa.RSAPublicKey)
+            if is_rsa and self.is_trusted(jid, known, at, "encrypt"):
+                usable[known[0].fingerprint] = known[0]
+        for certificate in usable.values():
+            said = self._announced.get(certificate.fingerprint)
+            preferred = said.preference if said else None
+            elsewhere = preferred is not None and not certificate.answers_to(preferred)
+            if elsewhere and any(other.answers_to(preferred or b"") for other in usable.values()):
+                continue  # RFC 8551 2.5.3: its owner would rather have the other one
+            yield PeerKey(certificate, said.capabilities if said else UNKNOWN)
+
+    # ------------------------------------------------------------------ learning
+
+    def learn(
+        self, jid: str, signer: VerifiedSigner, hints: Sequence[ParsedCertificate], timestamp: int
+    ) -> bool:
+        """Keep the certificate of a trusted signer, to encrypt to and to verify with (RFC 3923 6.2).
+
+        And what it says of him: the newest announcement counts. Return whether the certificate is new.
+        """
+        said = self._hear(jid, signer, timestamp)
+        is_new = self.add(jid, signer.certificate, hints)
+        for other in hints:
+            if said is not None and said.preference is not None and other.answers_to(said.preference):
+                self.add(jid, other, hints)
+                self._announced.put(other.fingerprint, said)
+        return is_new
+
+    def add(self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
+        """Keep a certificate that was judged; return whether it is new."""
+        if self._learned.get((jid, certificate.fingerprint)):
+            return False
+        if any(known[0].fingerprint == certificate.fingerprint for known in self._configured.get(jid, ())):
+            return False
+        above = (each.der for each in hints if each.fingerprint != certificate.fingerprint)
+        is_new = self._store.add_certificate(jid, (certificate.der, *above))
+        if is_new:  # another one of this JID may have had to go: it is to be learned again when it signs
+            for key in self._learned:
+                if key[0] == jid:
+                    self._learned.pop(key)
+            self._keys.pop(jid)
+        self.pool.add(certificate)
+        self._learned.put((jid, certificate.fingerprint), True)
+        return is_new
+
+    def _hear(self, jid: str, signer: VerifiedSigner, timestamp: int) -> _Announcement | None:
+        """Return what a signature announces, if it is news."""
+        capabilities = read_capabilities(signer.attributes)
+        before = self._announced.get(signer.certificate.fingerprint)
+        if capabilities is None or (before is not None and timestamp <= before.timestamp):
+            return None
+        said = _Announcement(timestamp, capabilities, read_preference(signer.attributes))
+        self._announced.put(signer.certificate.fingerprint, said)
+        self._keys.pop(jid)
+        return said
+
+
+def index_by_name(groups: Iterable[Sequence[ParsedCertificate]]) -> dict[str, list[Known]]:
+    """Return certificates by the bare JIDs that they name; a group is what stood in one file."""
+    found: dict[str, list[Known]] = {}
+    for group in groups:
+        for certificate in group:
+            others = [each for each in group if each is not certificate]
+            for jid in certificate_jids(certificate.certificate):
+                found.setdefault(jid, []).append((certificate, *others))
+    return found
