@@ -1,1 +1,1 @@
-"""Floor 1: what stands inside an object: MIME, Message/CPIM, application/xmpp+xml and their mapping."""
+"""Floor 1: what stands inside an object: MIME, Message/CPIM, PIDF, application/xmpp+xml and their mapping."""
