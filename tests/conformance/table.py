@@ -113,7 +113,11 @@ def page(sections: Sequence[Section], tests: Mapping[str, frozenset[str]]) -> st
     lines = [_HEAD + "\n".join(f"- **{word}**: {meaning}." for word, meaning in STATUSES.items()), ""]
     lines += _summary(sections, tests)
     for section in sections:
-        lines += [f"## {section.title}", "", _row("ID", "level", "who", "section", "requirement", "", "")]
+        lines += [
+            f"## {section.title}",
+            "",
+            _row("ID", "level", "who", "section", "requirement", "status", "tests, or why not"),
+        ]
         lines += [_row(*["---"] * 7), *(_line(each, tests) for each in section.requirements), ""]
     return "\n".join(lines)
 
