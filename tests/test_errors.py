@@ -67,6 +67,7 @@ def test_what_is_concealed_has_one_answer_and_keeps_its_reason(make):
     assert make("x").answer == make.default_answer  # only this one
 
 
+@pytest.mark.requirement("6120-8.3.3-1", "6120-8.3.3-2")
 def test_the_answers_are_those_of_the_rfc():
     assert StanzaErrorAnswer("bad-request", "decryption-failed", "modify") == DECRYPTION_FAILED
     assert StanzaErrorAnswer("not-acceptable", "unverified-signature", "modify") == UNVERIFIED_SIGNATURE
@@ -91,6 +92,7 @@ def test_people_are_told_what_happened_and_what_to_do():
     assert NoCertificateError("x").reason == NoCertificateError.code
 
 
+@pytest.mark.requirement("3923-6.3-11")
 def test_a_name_mismatch_lists_the_names_that_there_are():
     error = CertificateNameError("juliet@example.com", frozenset({"romeo@example.net", "nurse@example.com"}))
     assert "nurse@example.com, romeo@example.net" in str(error)

@@ -44,12 +44,14 @@ class TestReading:
     def test_every_moment_that_python_can_write_is_read(self, moment):
         assert parse_date_time(moment.isoformat()) == from_datetime(moment)
 
+    @pytest.mark.requirement("3339-5.6-1")
     @given(AWARE, st.sampled_from("Tt"), st.sampled_from("Zz"))
     def test_letters_may_be_small(self, moment, separator, zone):
         utc = moment.astimezone(UTC)
         written = f"{utc:%Y-%m-%d}{separator}{utc:%H:%M:%S}{zone}"
         assert parse_date_time(written.zfill(20)) == from_datetime(utc.replace(microsecond=0))
 
+    @pytest.mark.requirement("3923-6.9-2")
     @given(MOMENTS)
     @example(0)
     @example(-1)
@@ -59,6 +61,7 @@ class TestReading:
         assert to_datetime(moment) == datetime.fromisoformat(written)
         assert from_datetime(to_datetime(moment)) == moment // MICROSECOND * MICROSECOND
 
+    @pytest.mark.requirement("3339-5.6-1")
     @given(st.integers(0, 10**9 - 1), st.integers(1, 9), st.text("0123456789", max_size=55))
     def test_fractions_count_to_the_nanosecond_and_anything_finer_is_rounded_up(
         self, fraction, digits, finer
@@ -69,6 +72,7 @@ class TestReading:
         rest = f"{fraction:09}{finer}"
         assert parse_date_time(f"1970-01-01T00:00:00.{rest}Z") == fraction + (1 if finer.strip("0") else 0)
 
+    @pytest.mark.requirement("3339-4.3-1", "3339-5.6-1")
     @pytest.mark.parametrize(
         ("text", "same"),
         [
@@ -85,6 +89,7 @@ class TestReading:
     def test_two_spellings_of_a_moment_are_one_moment(self, text, same):
         assert parse_date_time(text) == parse_date_time(same)
 
+    @pytest.mark.requirement("3339-5.6-1")
     @pytest.mark.parametrize(
         "text",
         [
@@ -152,6 +157,7 @@ class TestReading:
 
 
 class TestWriting:
+    @pytest.mark.requirement("3923-6.9-2", "3923-6.9-3", "3923-6.9-4")
     def test_it_is_utc_with_microseconds_and_z(self):
         assert format_date_time(NOW) == "2026-03-01T12:00:00.000000Z"
         assert format_date_time(NOW + 1_234_567) == "2026-03-01T12:00:00.001234Z"
@@ -168,6 +174,7 @@ class TestMonotoneClock:
     def test_it_says_what_time_it_is_in_whole_microseconds(self):
         assert self.clock(NOW + 1_999).next() == NOW + 1_000
 
+    @pytest.mark.requirement("3923-6.9-5")
     def test_it_never_repeats(self):
         clock = self.clock(NOW, NOW, NOW + 1, NOW + MICROSECOND)
         assert [clock.next() - NOW for _ in range(4)] == [0, 1000, 2000, 3000]
@@ -194,6 +201,7 @@ class TestMonotoneClock:
         clock = MonotoneClock(iter([NOW, NOW - 100 * SECOND]).__next__)
         assert [clock.next(), clock.next()] == [NOW, NOW - 100 * SECOND]
 
+    @pytest.mark.requirement("3923-6.9-5")
     @given(st.lists(st.integers(-90, 90), max_size=30))
     def test_it_goes_back_only_if_it_says_so(self, steps):
         moments, adjustments = [NOW], []
@@ -214,6 +222,7 @@ class TestWindow:
     def test_five_minutes_either_way_are_let_through(self, seconds):
         assert check_window(NOW + seconds * SECOND, NOW) == seconds
 
+    @pytest.mark.requirement("3923-6.9-6")
     @pytest.mark.parametrize(("offset", "reason"), [(-WINDOW - 1, "old"), (WINDOW + 1, "future")])
     def test_one_nanosecond_more_is_too_much(self, offset, reason):
         with pytest.raises(TimestampError) as caught:
@@ -272,6 +281,7 @@ class TestAdmission:
         assert admitted(record, -SECOND) == Freshness("ok", -1.0, "live")
         assert record.asked == [("juliet@example.com", b"d", NOW - SECOND, NOW)]
 
+    @pytest.mark.requirement("3923-6.9-7", "3923-6.9-8")
     @pytest.mark.parametrize(("highest", "state"), [(-1, "ok"), (0, "decreasing"), (1, "decreasing")])
     def test_what_is_not_greater_than_what_came_before_is_decreasing(self, highest, state):
         assert admitted(Recorder(Admission(seen=False, highest=NOW + highest))).state == state

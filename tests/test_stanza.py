@@ -36,6 +36,7 @@ class TestThereAndBack:
             parse_xml(f'<r xmlns="{namespace}">{serialise(element, namespace)}</r>'.encode())[0], element
         )
 
+    @pytest.mark.requirement("6120-11.3-1")
     @given(TREES)
     def test_another_reader_of_xml_sees_the_same(self, element):
         assert same(fromstring(serialise(element)), element)
@@ -77,6 +78,7 @@ class TestWriting:
     def test_a_name_without_namespace_takes_the_one_around_it(self):
         assert serialise(Element("x"), "urn:x") == "<x/>"
 
+    @pytest.mark.requirement("6120-11.3-1")
     @pytest.mark.parametrize(
         "name",
         ["", "1x", "a b", "a:b", "<x>", 'a"', "-x", "a\n", "{urn:x}", "{urn:x}a b", "{urn:x}1", "x=", "x/"],
@@ -87,6 +89,7 @@ class TestWriting:
         with pytest.raises(InvalidStanzaError):
             serialise(Element("x", {name: "v"}))
 
+    @pytest.mark.requirement("6120-11.3-1")
     @pytest.mark.parametrize("value", ["\0", "\x0b", "\x1f", "\ud83d", "\ufffe", "\uffff", None, 5, b"x"])
     def test_a_value_that_xml_cannot_carry_is_refused(self, value):
         element = Element("x", {"a": value})
@@ -117,6 +120,7 @@ class TestWriting:
         with pytest.raises(InvalidStanzaError):
             serialise(Element("{urn:x}x", {name: "urn:y"}))
 
+    @pytest.mark.requirement("6120-11.1-1")
     @pytest.mark.parametrize("child", [Comment("x"), ProcessingInstruction("x")])
     def test_comments_and_processing_instructions_are_refused(self, child):
         element = Element("x")
@@ -136,6 +140,7 @@ LAUGHS = b'<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>'
 
 
 class TestReading:
+    @pytest.mark.requirement("3923-11-1", "6120-11.6-1")
     @pytest.mark.parametrize(
         "data",
         [
@@ -213,6 +218,7 @@ class TestReading:
         assert found.attrib == {"a": "1", "{urn:p}a": "2", f"{{{XML}}}lang": "en"}
         assert [child.tag for child in found] == ["{urn:d}y", "z"]
 
+    @pytest.mark.requirement("3923-11-1")
     @pytest.mark.parametrize(
         ("allowed", "refused"),
         [

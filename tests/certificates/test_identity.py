@@ -134,6 +134,7 @@ class TestWhatIsNoIdentity:
         with pytest.raises(CertificateError, match="names no JID"):
             identity(juliet.key, certificate(juliet.key))
 
+    @pytest.mark.requirement("3923-6.1-1")
     def test_a_key_that_is_not_the_certificates(self, juliet: Entity, romeo: Entity):
         with pytest.raises(CertificateError, match="not the one of the certificate"):
             identity(romeo.key, juliet.certificate)

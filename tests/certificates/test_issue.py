@@ -96,6 +96,7 @@ class TestKeys:
         with pytest.raises(CertificateError, match="rsa-1024"):
             generate_key("rsa-1024")
 
+    @pytest.mark.requirement("3851-4.1-2")
     @pytest.mark.parametrize(
         "private_key",
         [
@@ -115,6 +116,7 @@ class TestKeys:
 
 
 class TestEndEntity:
+    @pytest.mark.requirement("3850-4.4-1", "6120-13.7.1-1", "6120-13.7.1-2")
     @pytest.mark.parametrize("algorithm", KEY_ALGORITHMS)
     def test_its_extensions_are_those_of_rfc_8550(self, keys, root, algorithm):
         for certificate in (
@@ -144,6 +146,7 @@ class TestEndEntity:
             assert not extension(certificate, x509.SubjectAlternativeName).critical
             assert len(certificate.extensions) == 6
 
+    @pytest.mark.requirement("6120-13.7.1-4")
     @pytest.mark.parametrize("algorithm", KEY_ALGORITHMS)
     def test_its_signature_is_made_with_the_hash_of_its_key(self, keys, algorithm):
         certificate = self_signed_certificate(keys[algorithm], [JULIET], now=NOW)
@@ -151,6 +154,9 @@ class TestEndEntity:
         expected = {"p-384": hashes.SHA384, "ed25519": type(None)}.get(algorithm, hashes.SHA256)
         assert isinstance(certificate.signature_hash_algorithm, expected)
 
+    @pytest.mark.requirement("3923-6.3-1", "3923-6.3-2", "3923-6.3-3", "3923-6.3-5", "3923-6.3-6")
+    @pytest.mark.requirement("3923-6.3-12", "3923-6.3-13", "6120-13.7.1.3-1", "6120-13.7.1.3-2")
+    @pytest.mark.requirement("6120-13.7.1.4-2", "3860-4-3", "3859-4-2")
     def test_it_names_each_jid_once_in_three_forms(self, keys):
         jids = [f"{JULIET}/balcony", "JULIET@example.com", "julïette@vérone.example"]
         certificate = self_signed_certificate(keys["p-256"], jids, now=NOW)
@@ -166,6 +172,7 @@ class TestEndEntity:
             b"\x0c\x19" + "julïette@vérone.example".encode(),
         ]
 
+    @pytest.mark.requirement("6120-13.7.1-3")
     def test_its_subject_is_not_null_however_long_the_jid_is(self, keys):
         for local, shown in (("j" * 500, "j" * 61 + "…"), ("ï" * 100, "ï" * 30 + "…")):
             certificate = self_signed_certificate(keys["ed25519"], [f"{local}@example.com"], now=NOW)
@@ -331,6 +338,7 @@ class TestAuthority:
 
 
 class TestPathValidation:
+    @pytest.mark.requirement("6120-13.7.1-1")
     @pytest.mark.parametrize("algorithm", KEY_ALGORITHMS)
     def test_cryptography_accepts_what_an_intermediate_issued(self, keys, chain, algorithm):
         certificate = issued(chain, keys[algorithm])
@@ -371,6 +379,7 @@ def write(path, *certificates):
 
 @pytest.mark.peer
 class TestOpenSSL:
+    @pytest.mark.requirement("6120-13.7.1-1")
     @pytest.mark.parametrize("algorithm", KEY_ALGORITHMS)
     def test_it_verifies_the_chain_for_smime(self, keys, chain, algorithm, tmp_path):
         write(tmp_path / "root.crt", chain.root)
@@ -396,6 +405,8 @@ class TestOpenSSL:
         )
         assert output == "juliet.crt: OK\n"
 
+    @pytest.mark.requirement("3923-6.3-2", "3923-6.3-3", "3923-6.3-13", "6120-13.7.1.3-2", "6120-13.7.1.4-1")
+    @pytest.mark.requirement("3920-5.1.1-1")
     def test_it_reads_the_names_and_usages(self, keys, chain, tmp_path):
         jids = ["julïette@vérone.example"]
         write(tmp_path / "juliet.crt", issued(chain, keys["rsa-2048"], jids=jids))

@@ -85,10 +85,13 @@ def utf8(text):
 
 
 class TestVectors:
+    @pytest.mark.requirement("3923-6.3-5", "3923-6.3-7", "3923-6.3-13", "6120-13.7.1.4-1", "3920-5.1.1-1")
+    @pytest.mark.requirement("3923-6.3-12")
     @pytest.mark.parametrize(("name", "jids"), VERDICTS.items())
     def test_a_certificate_made_by_others_names_what_its_lesson_says(self, name, jids):
         assert certificate_jids(load(name)) == set(jids)
 
+    @pytest.mark.requirement("3923-6.3-9")
     @pytest.mark.parametrize("name", VERDICTS)
     def test_only_a_certificate_that_names_juliet_is_verified_for_juliet(self, name):
         if "juliet@example.com" in VERDICTS[name]:
@@ -102,6 +105,7 @@ class TestVectors:
 
 
 class TestVerify:
+    @pytest.mark.requirement("3923-6.3-11")
     def test_the_error_says_what_the_certificate_does_name(self):
         with pytest.raises(CertificateNameError) as caught:
             verify_certificate_names(load("juliet-multisan"), "romeo@example.net/orchard")
@@ -171,6 +175,7 @@ class TestXmppAddr:
         good = xmpp_addr(utf8("nurse@example.com"))
         assert certificate_jids(naming(xmpp_addr(der), good)) == {"nurse@example.com"}
 
+    @pytest.mark.requirement("6120-13.7.1.4-1")
     @pytest.mark.parametrize(
         "der",
         [
@@ -213,6 +218,7 @@ class TestOtherForms:
     def test_what_rfc_3923_does_not_name_does_not_count(self, name):
         assert certificate_jids(naming(name)) == frozenset()
 
+    @pytest.mark.requirement("3923-6.3-4", "3923-6.3-12")
     def test_a_common_name_never_counts(self):
         assert certificate_jids(certificate(common_name="juliet@example.com")) == frozenset()
 

@@ -33,6 +33,7 @@ DAY = timedelta(days=1)
 
 
 class TestUsage:
+    @pytest.mark.requirement("3850-4.4-1", "3850-4.4.2-1", "3850-4.4.4-1", "6120-13.7.1-2")
     @pytest.mark.parametrize(
         ("extensions", "signs", "receives"),
         [
@@ -117,11 +118,13 @@ class TestPath:
         paths = PathValidator([root.certificate], [middle.certificate])
         assert len(paths.validate(leaf.parsed, at=MOMENT)) == 3
 
+    @pytest.mark.requirement("3850-2.3-1")
     def test_what_came_along_for_nothing_does_no_harm(self, root, middle, pki: PKI):
         leaf = end_entity(issuer=middle)
         strangers = [pki.intermediate, pki.root, pki["juliet"], root, leaf]
         assert len(validate(root, leaf, *strangers, middle)) == 3
 
+    @pytest.mark.requirement("3850-2.3-2")
     def test_an_anchor_that_came_along_is_none(self, pki: PKI, root):
         refused(root, pki["juliet"], pki.intermediate, pki.root)
 
@@ -133,6 +136,7 @@ class TestPath:
         with pytest.raises(CertificateError, match="no trust anchors"):
             PathValidator([])
 
+    @pytest.mark.requirement("3850-2.3-2")
     def test_a_certificate_that_signed_itself_is_nobodys(self, root):
         refused(root, end_entity())
 
@@ -152,6 +156,7 @@ class TestPath:
         issuer = Entity("x", key, certificate(key, extensions, subject="x", issuer=root))
         refused(root, end_entity(issuer=issuer), issuer)
 
+    @pytest.mark.requirement("3850-4.4-1")
     def test_a_path_is_no_longer_than_its_cas_allow(self, root, middle):
         below = authority("Below", issuer=middle)
         refused(root, end_entity(issuer=below), below, middle)
@@ -163,6 +168,7 @@ class TestPath:
         assert len(validate(root, end_entity(issuer=chain[5]), *chain[1:6])) == 7
         refused(root, end_entity(issuer=chain[6]), *chain[1:7])
 
+    @pytest.mark.requirement("6120-13.7.2-1")
     def test_a_changed_certificate_is_nobodys(self, root):
         leaf = end_entity(issuer=root)
         der = leaf.der.replace(b"juliet@", b"mallor@")
@@ -171,6 +177,7 @@ class TestPath:
         with pytest.raises(CertificateError):
             PathValidator([root.certificate]).validate(changed, at=MOMENT)
 
+    @pytest.mark.requirement("6120-13.7.2-1")
     @pytest.mark.parametrize("which", ["leaf", "middle", "root"])
     @pytest.mark.parametrize(("first", "last"), [(DAY, 2 * DAY), (-2 * DAY, -DAY)])
     def test_outside_anybodys_validity_there_is_no_path(self, which, first, last):

@@ -57,6 +57,7 @@ def pinned(*entities: Entity, jid: str = JULIET) -> dict[str, frozenset[bytes]]:
 
 
 class TestPaths:
+    @pytest.mark.requirement("3850-4.2-1")
     def test_a_path_to_an_anchor_is_believed(self, store, root, leaf):
         decision = judge(Authority(store, paths=PathValidator([root.certificate])), leaf)
         assert decision == Decision(Trust.PKIX, (leaf.certificate, root.certificate))
@@ -66,6 +67,7 @@ class TestPaths:
         assert refusal(judging, pki["juliet"]).why == "untrusted"
         assert len(judge(judging, pki["juliet"], pki.intermediate).chain) == 3
 
+    @pytest.mark.requirement("3850-4.2-1", "6120-13.7.2-1")
     def test_without_a_path_nobody_is_believed(self, store, root):
         error = refusal(Authority(store, paths=PathValidator([root.certificate])), end_entity())
         assert (error.why, error.code) == ("untrusted", "untrusted")
@@ -74,6 +76,7 @@ class TestPaths:
     def test_without_anchors_and_pins_nobody_is_believed(self, store, leaf):
         assert "no trust anchors" in str(refusal(Authority(store), leaf))
 
+    @pytest.mark.requirement("6120-13.7.2-1")
     def test_an_expired_certificate_is_not_believed(self, store, root):
         expired = end_entity(issuer=root, valid_from=MOMENT - 2 * DAY, valid_until=MOMENT - DAY)
         judging = Authority(store, paths=PathValidator([root.certificate]))
@@ -129,6 +132,7 @@ class TestPins:
 
 
 class TestNames:
+    @pytest.mark.requirement("3923-6.3-10", "3923-6.3-11")
     @pytest.mark.parametrize(
         "jid", ["romeo@example.net", "example.com", "juliet@example.org", "Juliet@example.com", ""]
     )

@@ -93,6 +93,7 @@ class TestKeygen:
         assert "can't be encrypted to it yet" in errors
         assert JULIET in errors
 
+    @pytest.mark.requirement("3851-4.1-1")
     def test_only_the_owner_can_read_the_key_whatever_the_umask(self, run, monkeypatch):
         opened = {}
         original = os.open
@@ -135,6 +136,7 @@ class TestKeygen:
         assert not Path("elsewhere").exists()
         assert not Path(f"{JULIET}.key").is_symlink()
 
+    @pytest.mark.requirement("3851-4.1-1")
     def test_a_password_encrypts_the_key(self, run):
         code, output, _ = run(*quick("keygen", JULIET, "--password-file", "password"))
         assert code == 0

@@ -36,6 +36,7 @@ def test_a_digest_is_what_its_name_says(digest) -> None:
     assert parsed["algorithm"].native == digest.name
 
 
+@pytest.mark.requirement("3370-2.1-1")
 @_DIGESTS
 @pytest.mark.parametrize("parameters", [b"", NULL_PARAMETERS], ids=["absent", "NULL"])
 def test_a_digest_is_read_with_and_without_its_null(digest, parameters: bytes) -> None:
@@ -95,6 +96,7 @@ def test_what_is_encrypted_is_decrypted(name: str, length: int) -> None:
         assert decrypted == plaintext + bytes((fill,)) * fill
 
 
+@pytest.mark.requirement("3565-4.1-1", "3851-2.7-3")
 @_CIPHERS
 def test_asn1crypto_reads_the_algorithm_as_it_is_meant(name: str) -> None:
     cipher = CIPHERS_BY_NAME[name]

@@ -61,11 +61,13 @@ def test_a_set_of_has_one_order_whatever_came_in(parts: list[bytes]) -> None:
     assert asn1.set_of(parts) == Integers([0, 5, 127, 128, 300, 70000]).dump()
 
 
+@pytest.mark.requirement("3851-2.5.1-1")
 @given(_moments(1950, 2049))
 def test_a_time_through_2049_is_a_utctime(moment: datetime) -> None:
     assert asn1.time(moment) == core.UTCTime(moment.replace(microsecond=0)).dump()
 
 
+@pytest.mark.requirement("3851-2.5.1-1")
 @given(_moments(1000, 1949) | _moments(2050, 9998))
 def test_any_other_time_is_a_generalizedtime(moment: datetime) -> None:
     assert asn1.time(moment) == core.GeneralizedTime(moment.replace(microsecond=0)).dump()
@@ -257,6 +259,7 @@ def test_a_time_is_read_back_to_the_second(moment: datetime) -> None:
     reader.finish()
 
 
+@pytest.mark.requirement("3851-2.5.1-1")
 @pytest.mark.parametrize(
     ("text", "year"), [("500101000000Z", 1950), ("991231235959Z", 1999), ("000101000000Z", 2000)]
 )

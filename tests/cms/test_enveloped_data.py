@@ -53,6 +53,7 @@ def _object(*fields: bytes, kind: bytes = ID_ENVELOPED_DATA) -> bytes:
 # --------------------------------------------------------------------------- there and back
 
 
+@pytest.mark.requirement("3923-6.10-3", "3923-6.10-4", "3851-2.3-1", "3851-2.6-1", "3851-2.7-3", "3860-4-2")
 @_CIPHERS
 @pytest.mark.parametrize("key_identifier", [False, True], ids=["issuerAndSerial", "subjectKeyIdentifier"])
 @pytest.mark.parametrize("transport", TRANSPORTS.values(), ids=TRANSPORTS)
@@ -93,6 +94,7 @@ def test_content_is_any_octets(romeo: Entity, content: bytes, name: str) -> None
     assert decrypted.without_padding() == content
 
 
+@pytest.mark.requirement("3565-2-1")
 def test_each_object_has_its_own_key_and_nonce(romeo: Entity) -> None:
     drawn: list[bytes] = []
 
@@ -111,6 +113,7 @@ def test_nobody_to_encrypt_to_is_an_error() -> None:
         encrypt(CONTENT, [])
 
 
+@pytest.mark.requirement("3923-2-15", "3851-2.4.1-3", "3923-6.10-4")
 @_CIPHERS
 @pytest.mark.parametrize("key_identifier", [False, True])
 def test_asn1crypto_reads_the_same_structure(pki: PKI, cipher: ContentCipher, key_identifier: bool) -> None:
@@ -143,6 +146,7 @@ def test_asn1crypto_reads_the_same_structure(pki: PKI, cipher: ContentCipher, ke
 # --------------------------------------------------------------------------- not for us, or not unchanged
 
 
+@pytest.mark.requirement("3923-2-3")
 @_CIPHERS
 def test_what_is_for_others_is_not_for_us(juliet: Entity, romeo: Entity, cipher: ContentCipher) -> None:
     parsed = parse_enveloped_data(encrypt(CONTENT, _to(juliet), cipher=cipher))

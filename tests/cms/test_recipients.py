@@ -41,6 +41,7 @@ def _oaep(*fields: bytes) -> bytes:
 # --------------------------------------------------------------------------- there and back
 
 
+@pytest.mark.requirement("3923-6.10-3", "3851-2.3-1")
 @_TRANSPORTS
 @pytest.mark.parametrize("key_identifier", [False, True], ids=["issuerAndSerial", "subjectKeyIdentifier"])
 @pytest.mark.parametrize("size", [16, 24, 32])
@@ -67,6 +68,11 @@ def test_asn1crypto_reads_the_algorithm_as_it_is_meant(transport) -> None:
     assert parsed["parameters"]["hash_algorithm"]["algorithm"].native == digest
     assert parsed["parameters"]["mask_gen_algorithm"]["parameters"]["algorithm"].native == digest
     assert parsed["parameters"]["p_source_algorithm"]["parameters"].native == b""
+
+
+@pytest.mark.requirement("3370-4.2.1-1")
+def test_pkcs1_is_written_with_a_null() -> None:
+    assert TRANSPORTS["rsa-pkcs1"].algorithm_identifier.hex() == "300d06092a864886f70d0101010500"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,7 @@ def test_a_number_above_the_modulus_becomes_the_fallback(romeo: Entity, transpor
     assert KeyTransportInfo(sequence(), transport, b"\xff" * 256).unwrap(romeo.key, FALLBACK) is FALLBACK
 
 
+@pytest.mark.requirement("3851-5-3")
 @_TRANSPORTS
 @given(data=st.data())
 def test_a_changed_encrypted_key_gives_some_key_and_never_raises(romeo, transport, data) -> None:
@@ -183,6 +190,7 @@ def test_a_changed_encrypted_key_gives_some_key_and_never_raises(romeo, transpor
     assert found != KEY
 
 
+@pytest.mark.requirement("3851-5-3")
 def test_bad_pkcs1_padding_gives_the_same_answer_each_time(romeo: Entity) -> None:
     """Implicit rejection: an attacker who asks twice learns nothing from a difference."""
     info = KeyTransportInfo(sequence(), TRANSPORTS["rsa-pkcs1"], b"\x02" * 256)

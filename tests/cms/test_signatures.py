@@ -41,6 +41,7 @@ def test_a_scheme_refuses_keys_of_another_kind(pki: PKI, name: str) -> None:
             SCHEMES[name].verify(pki[other].key.public_key(), signature, _DATA)
 
 
+@pytest.mark.requirement("3851-2.2-3")
 @pytest.mark.parametrize("name", SCHEMES)
 def test_asn1crypto_reads_the_algorithm_as_it_is_meant(name: str) -> None:
     scheme = SCHEMES[name]
@@ -60,6 +61,13 @@ def test_asn1crypto_reads_the_algorithm_as_it_is_meant(name: str) -> None:
         assert parsed.signature_algo == name.partition("-")[0]
 
 
+@pytest.mark.requirement("3370-3.2-1")
+@pytest.mark.parametrize("digest", _DIGESTS)
+def test_plain_rsa_is_written_alike_whatever_the_digest_with_a_null(digest: str) -> None:
+    assert SCHEMES[f"rsa-{digest}"].algorithm_identifier.hex() == "300d06092a864886f70d0101010500"
+
+
+@pytest.mark.requirement("3851-2.2-2")
 @pytest.mark.parametrize("name", SCHEMES)
 def test_what_is_written_is_read_with_its_own_digest_only(name: str) -> None:
     scheme = SCHEMES[name]
@@ -72,6 +80,7 @@ def test_what_is_written_is_read_with_its_own_digest_only(name: str) -> None:
                 read_scheme(Reader(scheme.algorithm_identifier), other)
 
 
+@pytest.mark.requirement("3851-2.2-2")
 @pytest.mark.parametrize(("last", "digest"), [(5, "sha1"), (11, "sha256"), (12, "sha384"), (13, "sha512")])
 @pytest.mark.parametrize("parameters", [b"", NULL_PARAMETERS], ids=["absent", "NULL"])
 def test_rsa_identifiers_with_a_digest_in_them_are_read(last: int, digest: str, parameters: bytes) -> None:
@@ -177,6 +186,7 @@ def test_a_salt_that_can_not_fit_fails_as_any_bad_signature(juliet: Entity) -> N
 # --------------------------------------------------------------------------- defaults
 
 
+@pytest.mark.requirement("3851-2.2-3")
 @pytest.mark.parametrize(
     ("key", "scheme"),
     [

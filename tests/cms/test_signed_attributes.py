@@ -21,14 +21,17 @@ def _verify(entity: Entity, *attributes: bytes) -> bytes:
     return parse_signed_data(data).verify(CertificatePool())[0]
 
 
+@pytest.mark.requirement("3851-2.5-1")
 def test_content_type_and_message_digest_are_enough(juliet: Entity) -> None:
     assert _verify(juliet, CONTENT_IS_DATA, DIGEST) == CONTENT
 
 
+@pytest.mark.requirement("3851-2.5-1", "3851-2.5-4")
 def test_attributes_in_any_order_are_read_as_they_were_signed(juliet: Entity) -> None:
     assert _verify(juliet, DIGEST, _ANOTHER, SIGNED_NOW, CONTENT_IS_DATA) == CONTENT
 
 
+@pytest.mark.requirement("3851-2.5-1", "5652-5.3-1", "5652-5.6-2")
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -67,11 +70,13 @@ def test_attributes_against_the_rules_are_malformed(juliet: Entity, attributes: 
         _verify(juliet, *attributes)
 
 
+@pytest.mark.requirement("3851-2.5-4")
 def test_32_attributes_are_read(juliet: Entity) -> None:
     others = (attribute(oid(f"1.2.{n}"), b"\x05\x00") for n in range(30))
     assert _verify(juliet, CONTENT_IS_DATA, DIGEST, *others) == CONTENT
 
 
+@pytest.mark.requirement("5652-5.6-1", "5652-5.6-2")
 @pytest.mark.parametrize(
     "digest",
     [

@@ -53,6 +53,8 @@ def weak() -> Entity:
 # --------------------------------------------------------------------------- there and back
 
 
+@pytest.mark.requirement("3923-6.10-1", "3923-6.10-2", "3851-2.1-1", "3851-2.4.2-1", "3851-2.6-1")
+@pytest.mark.requirement("3851-2.4.1-2")
 @pytest.mark.parametrize("key_identifier", [False, True], ids=["issuerAndSerial", "subjectKeyIdentifier"])
 @pytest.mark.parametrize("detached", [False, True], ids=["opaque", "detached"])
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -78,6 +80,7 @@ def test_content_is_any_octets(signer: Signer, content: bytes) -> None:
     assert parse_signed_data(data).verify(CertificatePool())[0] == content
 
 
+@pytest.mark.requirement("3850-2.3-3")
 def test_the_chain_travels_along(signer: Signer, juliet: Entity, pki: PKI) -> None:
     parsed = parse_signed_data(sign(CONTENT, signer, signing_time=MOMENT))
     assert set(parsed.certificates) == {juliet.der, pki.intermediate.der}
@@ -118,6 +121,8 @@ def test_the_digest_of_the_attributes_tells_two_seconds_apart(signer: Signer) ->
 # --------------------------------------------------------------------------- as asn1crypto sees it
 
 
+@pytest.mark.requirement("3923-2-14", "3851-2.4.1-1", "3851-2.4.1-2", "3851-2.4.2-1", "3851-2.5-2")
+@pytest.mark.requirement("3851-3.4.3.1-1", "5652-5.3-1")
 @pytest.mark.parametrize("key_identifier", [False, True])
 @pytest.mark.parametrize("detached", [False, True])
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -149,6 +154,7 @@ def test_asn1crypto_reads_the_same_structure(
     }
 
 
+@pytest.mark.requirement("3851-3.7-1")
 def test_certificates_only_holds_certificates_only(pki: PKI, juliet: Entity) -> None:
     data = certificates_only([juliet.parsed, pki.intermediate.parsed])
     theirs = asn1crypto_cms.ContentInfo.load(data, strict=True)["content"]
@@ -164,6 +170,7 @@ def test_certificates_only_holds_certificates_only(pki: PKI, juliet: Entity) -> 
 # --------------------------------------------------------------------------- refusals
 
 
+@pytest.mark.requirement("5652-5.6-1", "3923-2-9")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_detached_signature_over_other_content_is_refused(pki: PKI, scheme: str) -> None:
     data = sign(CONTENT, _signer(pki, scheme), signing_time=MOMENT, detached=True)
@@ -191,6 +198,7 @@ def test_sha1_is_refused_unless_a_policy_says_otherwise(pki: PKI) -> None:
     assert parsed.verify(CertificatePool(), allow_sha1=True)[0] == CONTENT
 
 
+@pytest.mark.requirement("3851-4.1-2")
 def test_a_weak_key_is_refused(weak: Entity) -> None:
     parsed = parse_signed_data(signed_data(CONTENT, [_info(weak)], [weak.der]))
     with pytest.raises(SignatureError) as caught:
@@ -311,6 +319,7 @@ def test_four_signers_are_read_and_five_are_not(juliet: Entity) -> None:
         parse_signed_data(signed_data(CONTENT, [info] * 5))
 
 
+@pytest.mark.requirement("3850-2.3-1")
 def test_sixteen_certificates_are_read_and_seventeen_are_not(juliet: Entity) -> None:
     infos = [_info(juliet)]
     assert len(parse_signed_data(signed_data(CONTENT, infos, [juliet.der] * 16)).certificates) == 16
@@ -318,6 +327,7 @@ def test_sixteen_certificates_are_read_and_seventeen_are_not(juliet: Entity) -> 
         parse_signed_data(signed_data(CONTENT, infos, [juliet.der] * 17))
 
 
+@pytest.mark.requirement("3851-2.6-2")
 def test_no_more_than_eight_certificates_are_tried(pki: PKI, juliet: Entity) -> None:
     """Many certificates with the signer's key identifier, all but the last one with another key."""
     names = (pki["romeo"], pki["rsa-3072"])
@@ -349,6 +359,7 @@ def _decoy(entity: Entity, named: Entity) -> ParsedCertificate:
 # --------------------------------------------------------------------------- signers that can't be
 
 
+@pytest.mark.requirement("3851-3.8-1")
 def test_a_signer_needs_the_key_of_the_certificate(juliet: Entity, romeo: Entity) -> None:
     with pytest.raises(CertificateError, match="not the one of the certificate"):
         Signer(romeo.key, juliet.parsed)

@@ -17,6 +17,7 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.formats.content import read_content
 from slixmpp_e2e.freshness import from_datetime
+from slixmpp_e2e.media import mime
 from tests.elements import CLIENT
 from tests.formats.objects import (
     DATED,
@@ -53,12 +54,15 @@ PRESENCE = outer("presence", "available")
 
 
 class TestContent:
+    @pytest.mark.requirement("3922-4.2.1-1", "3922-4.2.2-1", "3922-4.2.2-2", "3922-4.2.9-1")
     def test_text_becomes_a_message(self):
         found = read(CONTENT)
         assert found.timestamp == NOW
         assert found.stanza.findtext(f"{{{CLIENT}}}body") == "Wherefore art thou, Romeo?"
         assert found.stanza.attrib == {"type": "chat", "from": JULIET.full, "to": ROMEO.full}
 
+    @pytest.mark.requirement("3862-2.1-1", "3862-2.2-15", "3862-2.4-2", "3862-4.1-1", "3862-4.2-1")
+    @pytest.mark.requirement("3862-4.3-1", "3862-6-1", "3922-4.2.1-1", "3922-4.2.9-2", "3923-12-2")
     @pytest.mark.parametrize(
         ("content", "where"),
         [
@@ -97,6 +101,12 @@ class TestContent:
         assert found.stanza.get("from") == JULIET.full
         assert found.timestamp == NOW
 
+    @pytest.mark.requirement("3862-7.1-1")
+    def test_the_transfer_encoding_of_the_whole_object_is_undone_first(self):
+        header, _, body = CONTENT.partition(b"\r\n\r\n")
+        encoded = header + b"\r\nContent-Transfer-Encoding: base64\r\n\r\n" + mime.encode_base64(body)
+        assert read(encoded).stanza.findtext(f"{{{CLIENT}}}body") == "Wherefore art thou, Romeo?"
+
     def test_a_bare_stanza_is_dated_by_its_signature(self):
         moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
         assert read(xmpp_entity("<presence/>"), PRESENCE, signing_time=moment).timestamp == from_datetime(
@@ -107,6 +117,7 @@ class TestContent:
         content = message_cpim(content=xmpp_entity("<presence/>"))
         assert read(content, PRESENCE, signing_time=datetime(2001, 1, 1, tzinfo=UTC)).timestamp == NOW
 
+    @pytest.mark.requirement("3862-6-1", "3862-2.4-1", "3922-4.2.9-3", "3922-5.2-1", "3923-10-3")
     @pytest.mark.parametrize(
         ("content", "where", "kind", "reason"),
         [

@@ -105,6 +105,10 @@ class TestWriting:
         )
         return protect(stanza(xml), sealing, sender=JULIET, recipient=ROMEO, moment=NOW)
 
+    @pytest.mark.requirement("3923-2-11", "3923-3.1-1", "3923-3.2-1", "3923-2-13", "3923-6.9-1", "3862-2.4-1")
+    @pytest.mark.requirement("3862-4.4-1", "3862-4.7-1", "3922-4-1", "3922-4.1-1", "3922-4.1.1-1")
+    @pytest.mark.requirement("3922-4.1.1-2", "3922-4.1.2-1", "3922-4.1.2-2", "3922-4.1.7-1", "3922-4.1.9-1")
+    @pytest.mark.requirement("3851-3.1.1-3", "3851-3.4.3.2-1", "3851-3.4.3.2-2", "1847-2.1-2", "3860-3.3-1")
     def test_what_is_only_signed_can_be_read_by_everybody(self, by_juliet):
         text = self.write(by_juliet)
         boundary = re.search('boundary="([0-9a-f]{24})"', text)[1]
@@ -118,6 +122,7 @@ class TestWriting:
         assert text.endswith(f"\n--{boundary}--\n")
         assert "\r" not in text
 
+    @pytest.mark.requirement("3851-3.4.3.2-4")
     @pytest.mark.parametrize(
         ("scheme", "micalg"),
         [
@@ -130,6 +135,8 @@ class TestWriting:
     def test_the_digest_is_named_as_the_rfc_names_it(self, juliet, scheme, micalg):
         assert f"micalg={micalg};" in self.write(signer(juliet, scheme=scheme))  # ERRATA E14
 
+    @pytest.mark.requirement("3923-2-8", "3923-3.1-2", "3923-6.7-2", "3851-3.2-1", "3851-3.2.1-1")
+    @pytest.mark.requirement("3851-3.2.2-1")
     @pytest.mark.parametrize(
         ("cipher", "smime_type"), [(AES128_CBC, "enveloped-data"), (AES256_GCM, "authEnveloped-data")]
     )
@@ -143,6 +150,8 @@ class TestWriting:
         )
         assert b"juliet" not in base64.b64decode(body)
 
+    @pytest.mark.requirement("3923-3.1-2", "3923-3.2-2", "3923-6.4-1", "3923-6.5-1", "3860-4-1")
+    @pytest.mark.requirement("3851-3.1.2-1")
     def test_inside_the_envelope_nothing_is_base64(self, receiver, by_juliet, romeo):
         opened = receiver.open(self.write(by_juliet, romeo))
         assert b"Content-Transfer-Encoding: binary\r\n" in opened.decrypted.plaintext  # ERRATA E08
@@ -155,6 +164,7 @@ class TestWriting:
         receiver.pool.add(by_juliet.certificate)
         assert receiver.open(self.write(by_juliet, romeo, certificates=False)).certificates == ()
 
+    @pytest.mark.requirement("3923-5-1", "3860-3.3-2")
     def test_what_has_more_than_text_travels_whole(self, receiver, by_juliet, romeo):
         opened = receiver.open(self.write(by_juliet, romeo, xml=QUERY))
         document = b'<xmpp xmlns="jabber:client"><iq type="get" id="1"><query xmlns="urn:x"/></iq></xmpp>'
@@ -179,6 +189,7 @@ SPACES = st.text(st.sampled_from(" \t\r\n"), max_size=5)
 
 
 class TestOpening:
+    @pytest.mark.requirement("3923-2-14", "3851-3.4-1")
     def test_a_clear_signed_object_is_opened(self, receiver, by_juliet):
         opened = receiver.open(clear_signed(CONTENT, by_juliet))
         assert (opened.content, opened.decrypted) == (CONTENT, None)
@@ -190,6 +201,7 @@ class TestOpening:
         for each in (text, text.replace("\r\n", "\n"), text.replace("\r\n", "\r")):
             assert receiver.open(each).content == CONTENT
 
+    @pytest.mark.requirement("3862-9-1")
     def test_what_was_signed_with_other_line_breaks_is_taken_as_it_came(self, receiver, by_juliet):
         content = CONTENT.replace(b"\r\n", b"\n")
         text = clear_signed(content, by_juliet).replace(b"\r\n", b"\n")
@@ -209,6 +221,7 @@ class TestOpening:
         for text in (clear_signed(CONTENT, by).decode(), enveloped(opaque(CONTENT, by), romeo)):
             assert receiver.open(before + text + after).content == CONTENT
 
+    @pytest.mark.requirement("3851-3.2.1-3", "3851-3.2.2-1", "3851-3.4-1")
     def test_an_opaque_object_is_opened(self, receiver, by_juliet):
         der = signed_der(CONTENT, by_juliet)
         for text in (
@@ -217,10 +230,21 @@ class TestOpening:
                 der, "enveloped-data", binary=False
             ),  # what it is, not what it is called: ERRATA E07
             mime.pkcs7_mime(der, "signed-data", binary=False).replace(b"pkcs7-mime", b"x-pkcs7-mime"),
+            mime.pkcs7_mime(der, "signed-data", binary=False).replace(b"smime.p7m", b"smime.txt"),
             mime.encode_base64(der),
         ):
             assert receiver.open(text).content == CONTENT
 
+    @pytest.mark.requirement("3851-3.4.3.2-5")
+    @pytest.mark.parametrize("micalg", [b"sha256", b"SHA-256", b"x-unknown"])
+    def test_the_digest_is_the_one_of_the_signature_whatever_else_it_is_called(
+        self, receiver, by_juliet, micalg
+    ):
+        text = clear_signed(CONTENT, by_juliet)
+        assert b"micalg=sha-256" in text
+        assert receiver.open(text.replace(b"micalg=sha-256", b"micalg=" + micalg)).content == CONTENT
+
+    @pytest.mark.requirement("3851-3.6-1", "3851-3.1.2-1")
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_CBC, AES128_GCM])
     @pytest.mark.parametrize(
         "inside",
@@ -255,6 +279,7 @@ class TestOpening:
         receiver.pool.add(juliet.parsed)
         assert receiver.open(text).signer.certificate.der == juliet.der
 
+    @pytest.mark.requirement("3923-6.10-2")
     def test_sha1_is_a_matter_of_policy(self, receiver, juliet):
         text = clear_signed(CONTENT, signer(juliet, scheme="rsa-sha1"))
         assert kind_and_reason(receiver.refuse(text)) == (SignatureError, "weak")
@@ -268,6 +293,7 @@ class TestOpening:
 
 
 class TestWhatIsNotSignedInClear:
+    @pytest.mark.requirement("3851-3.2.1-2")
     @pytest.mark.parametrize(
         ("text", "kind", "reason"),
         [
@@ -300,6 +326,7 @@ class TestWhatIsNotSignedInClear:
         assert error.answer == (UNVERIFIED_SIGNATURE if kind is SignatureError else DECRYPTION_FAILED)
         assert not error.concealed
 
+    @pytest.mark.requirement("3923-2-1", "3923-3.1-2", "1847-2.1-1", "3862-9-1")
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
@@ -318,6 +345,7 @@ class TestWhatIsNotSignedInClear:
         assert (kind_and_reason(error), error.answer) == ((SignatureError, reason), UNVERIFIED_SIGNATURE)
         assert not error.concealed
 
+    @pytest.mark.requirement("3851-2.4.1-2", "3851-3.4.3.1-1")
     def test_the_content_stands_in_one_place(self, receiver, by_juliet):
         twice = mime.multipart_signed(
             CONTENT, signed_der(CONTENT, by_juliet), micalg="sha-256", boundary="next"
@@ -430,6 +458,7 @@ class TestInsideAnEnvelope:
         error = receiver.refuse(changed(enveloped(opaque(CONTENT, by_juliet), romeo), lambda der: der[:200]))
         assert (error.answer, error.concealed) == (DECRYPTION_FAILED, True)
 
+    @pytest.mark.requirement("3851-3.6-1")
     def test_an_envelope_in_an_envelope_stays_closed(self, receiver, by_juliet, romeo):
         inner = mime.pkcs7_mime(
             enveloped_der(opaque(CONTENT, by_juliet), romeo), "enveloped-data", binary=True

@@ -118,6 +118,7 @@ def test_a_peer_verifies_what_we_sign(
         assert peer.verify(signed, CONTENT if detached else None) == CONTENT
 
 
+@pytest.mark.requirement("3923-2-10")
 @pytest.mark.parametrize(("kind", "scheme", "form"), cases("sign", SIGNERS, FORMS))
 def test_we_verify_what_a_peer_signs(
     start: Start, pki: PKI, kind: type[Peer], scheme: str, form: str
@@ -185,6 +186,7 @@ def test_a_peer_decrypts_what_we_encrypt(
         assert peer.decrypt(enveloped, "romeo") == CONTENT
 
 
+@pytest.mark.requirement("3923-2-10")
 @pytest.mark.parametrize(
     ("kind", "transport", "cipher", "named"), cases("encrypt", KEY_TRANSPORTS, CIPHERS, IDENTIFIERS)
 )
@@ -224,6 +226,7 @@ def test_a_peer_that_is_no_recipient_does_not_decrypt(start: Start, pki: PKI, ki
         start(kind).decrypt(enveloped, "juliet")
 
 
+@pytest.mark.requirement("3923-2-10")
 @pytest.mark.parametrize("kind", ENVELOPING)
 def test_a_peer_reads_what_we_sign_and_encrypt(start: Start, pki: PKI, kind: type[Peer]) -> None:
     peer = start(kind)

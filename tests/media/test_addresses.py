@@ -37,6 +37,7 @@ def comparable(text):
 
 
 class TestBare:
+    @pytest.mark.requirement("3922-3.2-2")
     @pytest.mark.parametrize(
         ("spelling", "expected"),
         [
@@ -105,6 +106,7 @@ class TestBare:
 
 
 class TestToURI:
+    @pytest.mark.requirement("3922-3.2-1", "3860-A-1", "3923-6.3-5")
     @pytest.mark.parametrize(
         ("jid", "uri"),
         [
@@ -125,6 +127,7 @@ class TestToURI:
     def test_the_scheme_is_the_one_asked_for(self):
         assert jid_to_uri("juliet@example.com", "pres") == "pres:juliet@example.com"
 
+    @pytest.mark.requirement("3922-3.2-1", "3922-3.3-1")
     @given(LOCALPARTS, DOMAINS, st.sampled_from(["im", "pres"]))
     @example("\\26", "example.com", "im")
     @example("julïette", "xn--strae-oqa.example", "pres")
@@ -143,6 +146,7 @@ class TestToURI:
 
 
 class TestFromURI:
+    @pytest.mark.requirement("3922-3.3-1", "3860-A-1")
     @pytest.mark.parametrize(
         ("uri", "jid"),
         [
@@ -161,6 +165,7 @@ class TestFromURI:
         assert uri_to_jid(uri) == JID(jid)
         assert uri_to_jid(uri).resource == ""
 
+    @pytest.mark.requirement("3922-3.3-1", "3860-A-1")
     @pytest.mark.parametrize(
         "uri",
         [

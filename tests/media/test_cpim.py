@@ -31,6 +31,7 @@ def parse(*lines: str) -> cpim.CPIMMessage:
 
 
 class TestEscapes:
+    @pytest.mark.requirement("3862-2.2-3", "3862-2.2-10", "3862-2.2-11", "3862-2.3-1", "3862-2.3.1-7")
     @given(TEXT)
     @example("\\u0041")
     @example("\\\\n")
@@ -42,6 +43,7 @@ class TestEscapes:
         assert cpim.unescape(escaped) == text
         assert not any(char < " " or char == "\x7f" for char in escaped)
 
+    @pytest.mark.requirement("3862-2.3.1-4", "3862-2.3.1-6")
     @given(TEXT)
     def test_nothing_else_is_escaped(self, text):
         special = {char for char in text if char < " " or char in "\x7f\\"}
@@ -49,6 +51,8 @@ class TestEscapes:
             text.count(char) * (2 if char == "\\" else 1) for char in special
         )
 
+    @pytest.mark.requirement("3862-2.2-11", "3862-2.3-1", "3862-2.3-2", "3862-2.3.1-1", "3862-2.3.1-4")
+    @pytest.mark.requirement("3862-2.3.1-5")
     @pytest.mark.parametrize(
         ("text", "escaped"),
         [
@@ -62,6 +66,8 @@ class TestEscapes:
     def test_they_are_written_as_the_rfc_wants_them(self, text, escaped):
         assert cpim.escape(text) == escaped
 
+    @pytest.mark.requirement("3862-2.3-2", "3862-2.3.1-7", "3862-2.3.1-8", "3862-2.3.1-9", "3862-2.3.1-10")
+    @pytest.mark.requirement("3862-2.3.1-11")
     @pytest.mark.parametrize(
         ("escaped", "text"),
         [
@@ -112,6 +118,7 @@ class TestEscapes:
         with pytest.raises(MalformedError):
             parse("NS: \\u003curn:x\\u003e")
 
+    @pytest.mark.requirement("3862-2.2-3", "3862-2.2-4", "3862-3.2-1")
     @given(TEXT, TEXT)
     def test_no_value_ever_makes_another_header(self, first, second):
         written = cpim.write([cpim.Header("Subject", first), cpim.Header("From", second)], b"X: y\r\n\r\n")
@@ -122,6 +129,7 @@ class TestEscapes:
 
 
 class TestReading:
+    @pytest.mark.requirement("3862-2-1", "3862-2.2-13", "3862-4.2-1")
     def test_headers_stand_in_their_order_and_the_content_behind_the_empty_line(self):
         found = parse("From: a", "To: b", "To: c", "cc: d")
         assert [(header.name, header.value) for header in found.headers] == [
@@ -148,9 +156,11 @@ class TestReading:
             cpim.Header("X", "y"),
         )
 
+    @pytest.mark.requirement("3862-2.2-12")
     def test_only_the_first_space_is_the_separator(self):
         assert parse("Subject:  x").one("Subject") == " x"
 
+    @pytest.mark.requirement("3862-3.3-1")
     @pytest.mark.parametrize(
         ("line", "language"),
         [
@@ -170,16 +180,19 @@ class TestReading:
     def test_a_language_behind_a_space_is_text(self):
         assert parse("Subject: ;lang=fr text").all("Subject")[0] == cpim.Header("Subject", ";lang=fr text")
 
+    @pytest.mark.requirement("3862-2.2-14", "3862-3.6-1")
     def test_names_count_as_they_are_written(self):
         found = parse("from: a", "FROM: b", "Datetime: c")
         assert found.one("From") is None
         assert found.one("DateTime") is None
 
+    @pytest.mark.requirement("3862-2.2-13")
     @pytest.mark.parametrize("name", ["From", "DateTime"])
     def test_what_may_stand_once_does_not_stand_twice(self, name):
         with pytest.raises(MalformedError):
             parse(f"{name}: a", f"{name}: a").one(name)
 
+    @pytest.mark.requirement("3862-2.2-7", "3862-2.2-9", "3862-2.2-10", "3862-3.1-1", "3862-4.6-1")
     @pytest.mark.parametrize(
         "data",
         [
@@ -235,6 +248,7 @@ class TestReading:
 
 
 class TestNamespaces:
+    @pytest.mark.requirement("3862-3.1-1", "3862-3.4-5", "3862-4.6-1")
     def test_a_prefix_means_the_namespace_that_was_declared(self):
         found = parse("NS: x <urn:example:x>", "x.From: a", "From: b")
         assert found.headers[0] == cpim.Header("From", "a", namespace="urn:example:x")
@@ -244,9 +258,11 @@ class TestNamespaces:
         assert parse("NS: c <urn:ietf:params:cpim-headers:>", "c.From: a").one("From") == "a"
         assert parse("NS: c <urn:ietf:params-cpim-headers:>", "c.From: a").one("From") == "a"  # ERRATA C01
 
+    @pytest.mark.requirement("3862-3.4-5")
     def test_a_prefix_that_nobody_declared_makes_headers_that_nobody_knows(self):
         assert parse("x.From: a", "NS: x <urn:ietf:params:cpim-headers:>", "To: b").one("From") is None
 
+    @pytest.mark.requirement("3862-3.4-5", "3862-4-1")
     def test_another_default_makes_another_from(self):
         found = parse("From: a", "NS: <urn:example:x>", "From: b", "NS: c <urn:ietf:params:cpim-headers:>")
         assert found.one("From") == "a"  # ERRATA C06
@@ -255,6 +271,7 @@ class TestNamespaces:
             cpim.Header("NS", "c <urn:ietf:params:cpim-headers:>", namespace="urn:example:x") in found.headers
         )
 
+    @pytest.mark.requirement("3862-4-1")
     def test_the_default_can_be_declared_as_what_it_is(self):
         assert parse("NS: <urn:ietf:params:cpim-headers:>", "From: a").one("From") == "a"
         assert parse("NS: <urn:ietf:params-cpim-headers:>", "From: a").one("From") == "a"
@@ -265,6 +282,7 @@ class TestNamespaces:
 
 
 class TestRequire:
+    @pytest.mark.requirement("3862-3.5-3")
     @pytest.mark.parametrize(
         "lines",
         [
@@ -278,6 +296,7 @@ class TestRequire:
     def test_what_we_understand_may_be_required(self, lines):
         assert parse(*lines, "From: a").one("From") == "a"
 
+    @pytest.mark.requirement("3862-3.5-1", "3862-3.5-3")
     @pytest.mark.parametrize(
         "lines",
         [
@@ -300,6 +319,7 @@ class TestRequire:
 
 
 class TestAddresses:
+    @pytest.mark.requirement("3862-4.1-1")
     @pytest.mark.parametrize(
         ("value", "uri"),
         [
@@ -340,6 +360,7 @@ class TestWriting:
         b"Wherefore art thou, Romeo?"
     )
 
+    @pytest.mark.requirement("3862-2-1", "3862-2.1-1", "3862-2.2-8", "3862-2.2-12")
     def test_example_2_of_rfc_3923_is_written_octet_for_octet(self):
         written = cpim.write(
             [
@@ -356,6 +377,7 @@ class TestWriting:
             sha256(written).hexdigest() == "4fa900709f97a1ffb664d851ca49bfa4eb44e158ad1a42f39e8f67ee906ea200"
         )
 
+    @pytest.mark.requirement("3862-3.3-1")
     def test_a_language_is_written_behind_the_colon(self):
         assert b"\r\nSubject:;lang=fr Objet\r\n" in cpim.write([cpim.Header("Subject", "Objet", "fr")], b"")
 
@@ -364,6 +386,7 @@ class TestWriting:
         with pytest.raises(ValueError, match="language"):
             cpim.write([cpim.Header("Subject", "Objet", language)], b"")
 
+    @pytest.mark.requirement("3862-2.2-7", "3862-3.6-2")
     @given(
         st.lists(st.sampled_from(["From", "To", "cc", "DateTime", "Subject"]), min_size=1, max_size=8),
         st.lists(st.tuples(TEXT, st.sampled_from([None, "en", "de-CH"])), min_size=8, max_size=8),

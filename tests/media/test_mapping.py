@@ -43,6 +43,7 @@ def text_entity(*fields: str, body: bytes = b"x", headers: tuple[cpim.Header, ..
 
 
 class TestThereAndBack:
+    @pytest.mark.requirement("3922-4-1", "3922-4.1.6-1", "3922-4.1.7-1", "3922-4.2.5-1")
     @given(TEXT, st.none() | TEXT, st.none() | IDS)
     @example("]]>", "\t\n\r\x7f\\", "1.2")
     @example("\n", "\u2028 ", "a@b")
@@ -53,6 +54,7 @@ class TestThereAndBack:
         assume(mapping.fits_text(element) and identifier != "")
         assert same(read(written(element)), element)
 
+    @pytest.mark.requirement("3862-2.2-8", "3851-3.1-1", "3851-3.1.1-1", "3851-3.1.1-2", "3851-3.1.4-1")
     @given(
         st.text(st.sampled_from(["a", "ä", "\U0001f600", "\n"]), min_size=1), st.sampled_from(["\n", "\r\n"])
     )
@@ -76,6 +78,7 @@ class TestThereAndBack:
         assert mapping.fits_text(element)
         assert same(read(written(element)), message("b", "s", type="chat"))
 
+    @pytest.mark.requirement("3862-2.2-5")
     def test_the_largest_subject_that_fits_comes_back(self):
         element = message("x", "\x7f" * 2000, type="chat")
         assert mapping.fits_text(element)
@@ -86,6 +89,7 @@ class TestThereAndBack:
 
 
 class TestWhatDoesNotFit:
+    @pytest.mark.requirement("3862-2.2-6", "3922-4.1.5-1")
     @pytest.mark.parametrize(
         "xml",
         [
@@ -133,6 +137,7 @@ class TestWhatDoesNotFit:
 
 
 class TestIds:
+    @pytest.mark.requirement("3922-4.1.3-2")
     def test_our_id_becomes_a_content_id_of_our_domain(self):
         assert b"\r\nContent-ID: <abc@example.com>\r\n" in written(message(id="abc"))
 
@@ -143,6 +148,7 @@ class TestIds:
         back = read(data, Outer("message", "chat", "", sender, OUTER.recipient))
         assert back.get("id") == "abc"
 
+    @pytest.mark.requirement("3922-4.2.8-1")
     @pytest.mark.parametrize(
         ("content_id", "identifier"),
         [
@@ -167,6 +173,7 @@ class TestIds:
 
 
 class TestReading:
+    @pytest.mark.requirement("3922-4.1.4-1")
     @pytest.mark.parametrize("kind", ["chat", "headline"])
     def test_the_type_is_that_of_the_outer_stanza(self, kind):
         outer = Outer("message", kind, "", JULIET, OUTER.recipient)
@@ -174,12 +181,14 @@ class TestReading:
         normal = Outer("message", "normal", "", JULIET, OUTER.recipient)
         assert read(written(message()), normal).get("type") is None
 
+    @pytest.mark.requirement("3922-4.2.5-1", "3922-4.2.5-2")
     def test_subjects_in_several_languages_are_all_there(self):
         headers = (cpim.Header("Subject", "s"), cpim.Header("Subject", "Objet", "fr"))
         back = read(text_entity("Content-type: text/plain", headers=headers))
         subjects = back.findall(f"{{{CLIENT}}}subject")
         assert [(each.text, each.get(LANG)) for each in subjects] == [("s", None), ("Objet", "fr")]
 
+    @pytest.mark.requirement("3922-4.2.9-4")
     @pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "us-ascii"])
     def test_text_is_utf_8(self, charset):
         back = read(text_entity(f"Content-type: text/plain; charset={charset}", body="ä".encode()))
@@ -188,11 +197,13 @@ class TestReading:
     def test_a_language_that_is_none_is_left_out(self):
         assert read(text_entity("Content-type: text/plain", "Content-Language: en, de")).get(LANG) is None
 
+    @pytest.mark.requirement("3922-4.2.9-5")
     def test_another_charset_is_refused(self):
         with pytest.raises(RefusedError) as caught:
             read(text_entity("Content-type: text/plain; charset=iso-8859-1"))
         assert caught.value.reason == "unsupported"
 
+    @pytest.mark.requirement("3862-7.1-1")
     def test_base64_and_quoted_printable_are_undone(self):
         for encoding, body in (("base64", b"w6Q="), ("quoted-printable", b"=C3=A4")):
             data = text_entity(

@@ -229,6 +229,7 @@ class TestTime:
 
 
 class TestSplitting:
+    @pytest.mark.requirement("1847-2.1-1")
     def test_the_line_break_before_the_boundary_is_the_boundarys(self):
         found = split(signed(part(b"X: y\r\n\r\nline\r\n"), part(SIGNATURE), b"--b--"))
         assert found.content == b"X: y\r\n\r\nline\r\n"  # RFC 2046 5.1.1, ERRATA E16
@@ -260,6 +261,7 @@ class TestSplitting:
         content = b"one\r\n" + line + b"\r\ntwo"
         assert split(signed(part(content), part(SIGNATURE), b"--b--")).content == content
 
+    @pytest.mark.requirement("1847-2.1-1")
     @pytest.mark.parametrize(
         "data",
         [
@@ -287,6 +289,7 @@ class TestSplitting:
         with pytest.raises(MalformedError):
             split(data)
 
+    @pytest.mark.requirement("3923-3.2-1", "1847-2.1-1", "1847-2.1-2", "3862-9-1")
     @given(st.binary(max_size=300) | JUNK, st.binary(min_size=1, max_size=100))
     @example(b"", b"\0")
     @example(b"\r", b"\0")
@@ -368,16 +371,20 @@ class TestTransferEncoding:
             f"Content-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body
         ).decoded_body()
 
+    @pytest.mark.requirement("3851-3.1.2-1")
     @pytest.mark.parametrize("encoding", ["7bit", "8BIT", "binary "])
     def test_plain_bodies_stay_as_they_are(self, encoding):
         assert self.decoded(encoding, b"a\xff=3D\r\n") == b"a\xff=3D\r\n"
 
+    @pytest.mark.requirement("3851-3.1.2-2")
     def test_without_one_the_body_stays_as_it_is(self):
         assert mime.parse_entity(b"\r\n\xff").decoded_body() == b"\xff"
 
+    @pytest.mark.requirement("3862-7.1-1")
     def test_quoted_printable_is_undone(self):
         assert self.decoded("quoted-printable", b"a=FF=\r\nb=") == b"a\xffb"
 
+    @pytest.mark.requirement("3862-7.1-1")
     def test_base64_is_undone(self):
         assert self.decoded("Base64", b" QUJD\r\nRA = =\r\n") == b"ABCD"
 
@@ -441,6 +448,7 @@ class TestBase64:
 
 
 class TestWriting:
+    @pytest.mark.requirement("3851-3.2.1-1")
     def test_an_object_that_stands_in_xml_is_base64(self):
         written = mime.pkcs7_mime(b"\x30\x00", "enveloped-data", binary=False)
         entity = mime.parse_entity(written)
@@ -449,7 +457,15 @@ class TestWriting:
         assert (entity.transfer_encoding, entity.decoded_body()) == ("base64", b"\x30\x00")
         assert written.isascii()
 
+    @pytest.mark.requirement("3923-6.4-1", "3923-6.7-2")
     def test_an_object_inside_an_envelope_is_binary(self):
         entity = mime.parse_entity(mime.pkcs7_mime(b"\x30\x00\n\xff", "signed-data", binary=True))
         assert (entity.transfer_encoding, entity.body) == ("binary", b"\x30\x00\n\xff")
         assert entity.fields["content-disposition"].startswith("attachment; handling=required")  # ERRATA E15
+
+    @pytest.mark.requirement("3923-6.7-2", "3851-3.2.1-1")
+    def test_a_signature_says_how_it_is_to_be_handled_and_what_its_file_is_called(self):
+        written = mime.multipart_signed(b"X: y\r\n\r\nz", b"\x30\x00", micalg="sha-256", boundary="b")
+        signature = split(written).signature
+        assert signature.fields["content-disposition"] == "attachment; handling=required; filename=smime.p7s"
+        assert signature.parameters == {"name": "smime.p7s"}

@@ -31,6 +31,7 @@ class TestThereAndBack:
             element.append(child)
         assert same(back(element), element)
 
+    @pytest.mark.requirement("3851-3.1.1-1", "3851-3.1.4-1")
     @given(TEXT, TEXT)
     def test_it_survives_what_xml_does_to_line_breaks(self, text, value):
         element = stanza("<message/>")
@@ -49,6 +50,7 @@ class TestThereAndBack:
 
 
 class TestWriting:
+    @pytest.mark.requirement("3923-10-1", "3923-10-2", "3923-10-3", "3923-12-2", "3862-2.4-1", "6120-11.6-1")
     def test_the_document_is_written_like_this(self):
         element = stanza('<iq type="get" id="1"><query xmlns="urn:x"/></iq>')
         assert xmpp_xml.write(element) == (
@@ -97,6 +99,7 @@ class TestReading:
         )
         assert same(found, stanza("<message><body>x</body></message>"))
 
+    @pytest.mark.requirement("3923-10-1", "3923-10-2")
     @pytest.mark.parametrize(
         "data",
         [

@@ -121,6 +121,7 @@ async def test_an_error_that_a_handler_makes_of_a_protected_message_carries_noth
     assert (error["type"], error["id"]) == ("error", outer["id"])
 
 
+@pytest.mark.requirement("3923-2-17")
 async def test_a_room_is_joined_in_clear_and_never_protected_on_demand(romeo):
     join = romeo.xmpp.make_presence(pto="room@muc.localhost/romeo")
     SubElement(join.xml, "{http://jabber.org/protocol/muc}x")
@@ -132,12 +133,14 @@ async def test_a_room_is_joined_in_clear_and_never_protected_on_demand(romeo):
     assert [failure.error.code for failure in romeo.failures.sent] == ["unprotectable"]
 
 
+@pytest.mark.requirement("3923-2-17")
 @pytest.mark.parametrize("kind", ["subscribe", "subscribed", "unsubscribe", "unsubscribed"])
 async def test_subscriptions_go_in_clear(romeo, kind):
     presence = romeo.xmpp.make_presence(pto="juliet@localhost", ptype=kind)
     assert romeo.seal(presence) is presence
 
 
+@pytest.mark.requirement("3923-2-6", "3923-2-7")
 async def test_directed_presence_is_protected(romeo, juliet):
     presence = romeo.xmpp.make_presence(pto="juliet@localhost/juliet", pstatus="SECRET")
     outer = romeo.seal(presence)

@@ -33,6 +33,7 @@ from tests.protection.ways import protect, refusal, unprotect
 
 
 class TestLearning:
+    @pytest.mark.requirement("3923-6.2-1", "3923-6.2-3", "3851-4-1", "3851-4-2")
     def test_what_was_learned_survives_in_the_store(self, pki, sender, romeo, juliet, clock):
         kept = MemoryStore(started=0)
         first = account(pki, romeo, clock, store=kept)
@@ -99,6 +100,7 @@ class TestLearning:
 
 
 class TestFreshness:
+    @pytest.mark.requirement("3923-2-2")
     @pytest.mark.parametrize("level", [Level.SIGN, Level.REQUIRED])
     def test_a_replay_is_seen(self, sender, receiver, level):
         text = protect(sender, level=level)
@@ -152,6 +154,7 @@ class TestFreshness:
         der = signed_der(message_cpim(), signer(juliet, pki.intermediate))
         assert refusal(receiver, enveloped(der, romeo)).reason == "seen"
 
+    @pytest.mark.requirement("3923-6.9-6", "3923-6.9-8")
     @pytest.mark.parametrize(("seconds", "reason"), [(301, "old"), (-301, "future")])
     def test_outside_the_window_it_is_stale(self, sender, receiver, clock, seconds, reason):
         text = protect(sender, level=Level.SIGN)
@@ -164,6 +167,7 @@ class TestFreshness:
         clock.pass_seconds(-seconds)
         assert unprotect(receiver, text).report.authenticated  # it was not recorded: ERRATA E33
 
+    @pytest.mark.requirement("3923-6.9-6")
     @pytest.mark.parametrize("seconds", [300, -300])
     def test_inside_the_window_it_is_fresh(self, sender, receiver, clock, seconds):
         text = protect(sender)
@@ -176,6 +180,7 @@ class TestFreshness:
         clock.pass_seconds(2)
         assert refusal(by, text).reason == "old"
 
+    @pytest.mark.requirement("3923-6.9-7", "3923-6.9-8")
     def test_what_comes_in_the_wrong_order_is_marked_and_delivered(self, pki, sender, juliet, romeo, clock):
         receiver = account(pki, romeo, clock, peers=[juliet])  # the certificate comes with the first one
         first = protect(sender)

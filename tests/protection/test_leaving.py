@@ -84,6 +84,7 @@ class TestLeaving:
         ]
         assert opened == many[:8]
 
+    @pytest.mark.requirement("3851-3.3-1")
     def test_we_can_read_our_own_copy_if_we_want_to(self, pki, juliet, romeo, clock):
         copy = outer(sender=JULIET, recipient=ROMEO)
         for wanted in (False, True):
@@ -95,6 +96,7 @@ class TestLeaving:
         by = account(pki, pki["p-256"], clock, peers=[romeo], encrypt_to_self=True)
         assert protect(by)
 
+    @pytest.mark.requirement("3923-6.9-5")
     def test_timestamps_never_repeat(self, sender, receiver, clock):
         stamps = [unprotect(receiver, protect(sender)).report for _ in range(3)]
         assert [report.timestamp - MOMENT for report in stamps] == [
@@ -148,6 +150,7 @@ class TestRecipients:
         clock.pass_seconds(-2)
         assert not by.can_encrypt_to(ROMEO)
 
+    @pytest.mark.requirement("3923-6.2-1", "3851-4-1")
     def test_a_certificate_that_was_learned_is_used_at_once(self, pki, juliet, romeo, clock):
         by = account(pki, romeo, clock)
         assert not by.can_encrypt_to(JULIET)
@@ -172,6 +175,7 @@ class TestInclusion:
     def includes(self, text: str, juliet: Entity) -> bool:
         return juliet.der in der_of_signature(text)
 
+    @pytest.mark.requirement("3923-6.6-1", "3923-6.6-4")
     def test_it_travels_once_in_five_minutes(self, pki, juliet, clock):
         by = account(pki, juliet, clock)
         expected = {0: True, 1: False, 299: False, 300: True, 301: False, 599: False, 600: True}
@@ -181,6 +185,7 @@ class TestInclusion:
             passed = seconds
             assert self.includes(protect(by, level=Level.SIGN), juliet) is included, seconds
 
+    @pytest.mark.requirement("3923-6.6-2")
     def test_each_device_of_the_peer_gets_it(self, pki, juliet, clock):
         by = account(pki, juliet, clock)
         for to in (
@@ -222,11 +227,13 @@ class TestInclusion:
         assert unprotect(receiver, text, allow_unsigned=True)
         assert self.includes(protect(sender, level=Level.SIGN), juliet)
 
+    @pytest.mark.requirement("3923-6.6-1")
     def test_who_has_it_can_verify_without_it(self, sender, receiver):
         assert unprotect(receiver, protect(sender)).learned
         again = unprotect(receiver, protect(sender))
         assert (again.learned, again.report.authenticated) == (False, True)
 
+    @pytest.mark.requirement("3923-6.6-4")
     def test_who_lost_it_says_that_he_does_not_know_us(self, sender, pki, romeo, clock):
         protect(sender)
         error = refusal(account(pki, romeo, clock), protect(sender))

@@ -83,6 +83,7 @@ class TestTampering:
         ("no path", "untrusted"),
     )
 
+    @pytest.mark.requirement("3923-6.3-10", "3850-4.2-1")
     @pytest.mark.parametrize(("who", "reason"), REASONS)
     def test_a_signature_of_somebody_else_is_refused(self, receiver, romeo, strangers, who, reason):
         error = refusal(receiver, enveloped(strangers[who], romeo))
@@ -105,6 +106,7 @@ class TestTampering:
             True,
         )
 
+    @pytest.mark.requirement("3923-2-1")
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     @pytest.mark.parametrize("at", [-1, -16, -17, -100, -500, 0.5, 0.3])
     def test_a_bit_of_the_envelope_makes_it_unreadable(self, pki, juliet, romeo, receiver, clock, cipher, at):
@@ -114,11 +116,13 @@ class TestTampering:
         assert (error.answer, error.concealed) == (DECRYPTION_FAILED, True)
         assert isinstance(error, (UndecryptableError, MalformedError, SignatureError))
 
+    @pytest.mark.requirement("3923-2-3", "3923-2-8")
     def test_an_envelope_for_somebody_else_is_not_for_us(self, pki, juliet, romeo, clock, sender):
         error = refusal(account(pki, juliet, clock), protect(sender))
         assert (type(error), error.reason) == (UndecryptableError, "not-for-us")
         assert (error.answer, error.concealed) == (DECRYPTION_FAILED, True)
 
+    @pytest.mark.requirement("3851-3.3-2")
     def test_what_nobody_signed_is_refused_by_default(self, sender, receiver):
         error = refusal(receiver, protect(sender, level=Level.ENCRYPT_UNSIGNED))
         assert (error.reason, error.answer, error.concealed) == ("unsigned", DECRYPTION_FAILED, True)
@@ -144,6 +148,7 @@ class TestTampering:
         assert (error.answer, error.concealed) == (DECRYPTION_FAILED, True)  # ARCHITECTURE invariant 15
         assert getattr(error, "stale", None) is None
 
+    @pytest.mark.requirement("3923-6.9-9")
     @pytest.mark.parametrize(
         ("content", "kind", "reason", "answer"),
         [
@@ -181,6 +186,7 @@ class TestTampering:
         error = refusal(by, enveloped(words, nurse), outer(sender=ROMEO, recipient=nurse_jid))
         assert (error.reason, error.answer) == ("name-mismatch", DECRYPTION_FAILED)
 
+    @pytest.mark.requirement("3923-6.3-10")
     @pytest.mark.parametrize(
         ("where", "reason"),
         [
@@ -193,13 +199,24 @@ class TestTampering:
     def test_what_was_captured_is_nothing_in_another_stanza(self, sender, receiver, where, reason):
         assert refusal(receiver, protect(sender), where).reason == reason
 
+    @pytest.mark.requirement("3923-2-6", "3923-2-7")
+    def test_presence_that_was_changed_is_refused(self, sender, receiver):
+        text = protect(sender, "<presence><show>away</show><status>gone</status></presence>", Level.SIGN)
+        for before, after in (("away", "chat"), ("gone", "here"), ("juliet@", "nurse@"), ("DateTime", "X")):
+            assert before in text
+            error = refusal(receiver, text.replace(before, after), outer("presence", "available"))
+            assert error.reason == "invalid"
+        assert unprotect(receiver, text, outer("presence", "available")).report.authenticated
+
     def test_another_type_of_stanza_is_refused(self, sender, receiver):
         text = protect(sender, "<iq type='get' id='1'><q xmlns='urn:x'/></iq>")
         assert refusal(receiver, text, outer("iq", "set")).reason == "invalid"
 
+    @pytest.mark.requirement("3923-6.3-9")
     def test_another_resource_does_not_matter(self, sender, receiver):
         assert unprotect(receiver, protect(sender), outer(sender=JID("juliet@example.com/chamber")))
 
+    @pytest.mark.requirement("3923-2-9")
     @given(data=st.data())
     def test_no_change_of_the_text_passes_or_raises_anything_else(self, pki, data):
         clock = Clock()

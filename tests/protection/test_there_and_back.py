@@ -44,6 +44,7 @@ STANZAS = {
 
 
 class TestThereAndBack:
+    @pytest.mark.requirement("3923-5-1", "3923-5-2", "3923-6.6-3", "3923-2-14", "3923-2-15")
     @pytest.mark.parametrize("name", ["juliet", "p-256", "p-384", "ed25519"])
     @pytest.mark.parametrize(
         "level", [Level.SIGN, Level.REQUIRED, Level.OPPORTUNISTIC, Level.ENCRYPT_UNSIGNED]
@@ -62,6 +63,7 @@ class TestThereAndBack:
         assert found.report.authenticated is (level is not Level.ENCRYPT_UNSIGNED)
         assert found.report.encrypted is (level is not Level.SIGN)
 
+    @pytest.mark.requirement("3923-2-16", "3923-6.10-5", "3860-4-2")
     @pytest.mark.parametrize("scheme", ["rsa-sha256", "rsa-pss-sha256", "rsa-sha512"])
     @pytest.mark.parametrize("transport", TRANSPORTS)
     @pytest.mark.parametrize("cipher", CIPHERS_BY_NAME)
@@ -75,6 +77,7 @@ class TestThereAndBack:
         assert (report.encryption_algorithm, report.key_management_algorithm) == (cipher, transport)
         assert report.signature_algorithm == scheme
 
+    @pytest.mark.requirement("3862-9-1")
     @given(
         kind=st.sampled_from([("message", "normal"), ("presence", "available"), ("iq", "set")]),
         attributes=ATTRIBUTES,
@@ -97,6 +100,8 @@ class TestThereAndBack:
 
 
 class TestReport:
+    @pytest.mark.requirement("3923-6.5-1", "3923-6.7-1", "3923-6.10-3", "3923-6.10-4", "3850-3-1", "3851-5-2")
+    @pytest.mark.requirement("3860-4-1")
     def test_it_says_what_was_proven(self, sender, receiver, juliet, clock):
         text = protect(sender)
         clock.pass_seconds(2)
@@ -139,6 +144,7 @@ class TestReport:
         assert (report.trust, report.authenticated) == (Trust.PINNED, True)
         assert "pinned" in report.checks
 
+    @pytest.mark.requirement("3923-2-16", "3923-6.10-1", "3923-6.10-2", "3851-2.1-1", "3851-5-2")
     def test_sha1_is_marked(self, pki, juliet, romeo, clock, receiver):
         text = protect(account(pki, juliet, clock, peers=[romeo], scheme="rsa-sha1"))
         error = refusal(receiver, text)

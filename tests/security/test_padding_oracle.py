@@ -142,6 +142,7 @@ def _size_of_signed(data: bytes, keys: DecryptionKeys) -> int:
     return parse_signed_data(parse_enveloped_data(data).decrypt(keys).plaintext).size
 
 
+@pytest.mark.requirement("3851-5-3")
 def test_every_failure_behind_the_private_key_is_answered_alike(
     receive: Receive, captured: bytes, juliet: Entity, romeo: Entity, keys: DecryptionKeys
 ) -> None:

@@ -37,6 +37,7 @@ def between(proxy: RecordingProxy, peer: str) -> bytes:
     return bytes(wire[wire.find(f'to="{peer}'.encode()) :])
 
 
+@pytest.mark.requirement("3923-2-3", "3923-2-4", "3923-2-8", "3923-6.7-1")
 async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
     inbox = Inbox(juliet)
@@ -68,6 +69,7 @@ async def test_a_reply_is_protected_because_the_request_was(server, clients, pro
     assert b"Good night" not in proxy.recorded_from_clients
 
 
+@pytest.mark.requirement("3923-5-2")
 async def test_a_request_and_its_result_travel_protected(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
     assert await romeo.plugin["xep_0199"].send_ping("juliet@localhost/j", timeout=5) is not None
@@ -94,6 +96,7 @@ async def test_a_request_to_somebody_who_is_gone_fails_at_once(server, clients, 
     assert failure.value.condition == "service-unavailable"
 
 
+@pytest.mark.requirement("3923-2-8")
 async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
     failures = Failures(romeo)
@@ -111,6 +114,7 @@ async def test_a_request_that_cannot_be_protected_fails_at_once(server, clients,
     assert b"urn:xmpp:ping" not in between(proxy, "mercutio")
 
 
+@pytest.mark.requirement("3923-6.7-4")
 async def test_a_clear_message_is_not_delivered_where_protection_is_required(server, clients, pki):
     _, juliet = await pair(clients, pki, server.port)
     mercutio = await clients.log_in("mercutio@localhost/m")
@@ -122,6 +126,7 @@ async def test_a_clear_message_is_not_delivered_where_protection_is_required(ser
     assert failures.reasons == ["unprotected"]
 
 
+@pytest.mark.requirement("3923-2-5")
 async def test_opportunistic_sends_in_clear_to_strangers_and_reports_what_came_clear(server, clients, pki):
     romeo, juliet = await pair(clients, pki, server.port, policy={"*": "opportunistic"})
     mercutio = await clients.log_in("mercutio@localhost/m")
@@ -133,6 +138,7 @@ async def test_opportunistic_sends_in_clear_to_strangers_and_reports_what_came_c
     assert juliet.plugin["e2e"].report(message) is None
 
 
+@pytest.mark.requirement("3923-6.2-1", "3851-4-1")
 async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, pki):
     romeo = await clients.log_in("romeo@localhost/r")
     juliet = await clients.log_in("juliet@localhost/j")
@@ -147,6 +153,7 @@ async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, 
     assert romeo.plugin["e2e"].report(await his.next()).encrypted
 
 
+@pytest.mark.requirement("3923-2-5")
 async def test_disabled_again_everything_goes_in_clear(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
     inbox = Inbox(juliet)
@@ -186,6 +193,7 @@ async def test_a_component_talks_to_a_client(server, clients, pki):
     assert not failures.received
 
 
+@pytest.mark.requirement("3923-6.3-8")
 def test_the_wrong_certificate_is_refused_when_the_plugin_is_registered(pki: PKI, tmp_path: Path):
     async def run() -> None:
         from slixmpp_e2e import ConfigurationError

@@ -51,6 +51,7 @@ def highest(record: ReplayRecord, digest: int, timestamp: int, *, received: int 
 
 
 class TestSeen:
+    @pytest.mark.requirement("3923-2-2")
     def test_what_is_new_is_new_once(self, record):
         assert not seen(record, 1, NOW)
         assert seen(record, 1, NOW)
@@ -80,6 +81,7 @@ class TestHighest:
         assert highest(record, 3, NOW + 3) == NOW + 5
         assert highest(record, 4, NOW + 5) == NOW + 5
 
+    @pytest.mark.requirement("3923-6.9-7")
     def test_it_looks_back_ten_minutes_of_our_time(self, record):
         assert highest(record, 1, NOW + 300 * SECOND) is None
         assert highest(record, 2, NOW, received=NOW + 1) == NOW + 300 * SECOND

@@ -62,6 +62,7 @@ def raw(path: Path, *statements: str) -> None:
 
 
 class TestSurviving:
+    @pytest.mark.requirement("3923-6.2-3", "3851-4-2")
     def test_pins_and_certificates_are_there_when_it_is_opened_again(self, opened, path):
         store = opened(path)
         store.add_pin(JULIET, PIN)
@@ -117,6 +118,7 @@ class TestPrivacy:
         yield
         os.umask(before)
 
+    @pytest.mark.requirement("3923-6.2-3", "3851-4-2")
     def test_only_its_owner_can_read_it_and_what_lies_beside_it(self, opened, path):
         store = opened(path)
         store.add_pin(JULIET, PIN)

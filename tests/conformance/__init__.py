@@ -1,0 +1,1 @@
+"""Which requirement of which text is shown by which test."""

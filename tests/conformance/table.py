@@ -1,0 +1,159 @@
+"""The requirements, what becomes of them, and the page that says so.
+
+`requirements.toml` has one line for each requirement. Who adds a test that shows one puts a marker on the test
+and takes `status` and `reason` out of the line (`partial` may stay beside tests), then runs
+`python -m tests.conformance`.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+REQUIREMENTS: Final = Path(__file__).parent / "requirements.toml"
+PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "conformance.md"
+
+LEVELS: Final = frozenset(
+    {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED", "MAY", "OPTIONAL", "decl", "impl"}
+    | {"impl must", "impl must not", "impl should", "impl may"}
+)
+ACTORS: Final = frozenset({"sender", "receiver", "both", "gateway", "app"})
+TESTED: Final = "tested"
+PARTIAL: Final = "partial"
+#: What a line may say of a requirement, and what it means.
+STATUSES: Final = {
+    PARTIAL: "holds in part; the last column says what is missing",
+    "not done": "the code does not do it, or no test shows it yet",
+    "does not bind": "it is for a role that this package does not have, or a permission that it does not use",
+    "met by": "something else sees to it: a library, a design decision, the documentation",
+}
+_WORDS: Final = (TESTED, *STATUSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of a section."""
+
+    identifier: str
+    level: str
+    actor: str
+    where: str
+    text: str
+    status: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The requirements of one text."""
+
+    title: str
+    requirements: tuple[Requirement, ...]
+
+
+def load(source: str | None = None) -> tuple[Section, ...]:
+    """Read the requirements: from the file, unless a source is given."""
+    data = tomllib.loads(REQUIREMENTS.read_text(encoding="utf-8") if source is None else source)
+    return tuple(
+        Section(
+            section["title"],
+            tuple(Requirement(key, **fields) for key, fields in section["requirements"].items()),
+        )
+        for section in data.values()
+    )
+
+
+def problems(sections: Sequence[Section], tests: Mapping[str, frozenset[str]]) -> list[str]:
+    """Return what is wrong with the requirements and the markers, a sentence each; nothing if all is well."""
+    everything = [each for section in sections for each in section.requirements]
+    times = Counter(each.identifier for each in everything)
+    found = [f"{identifier} stands there twice" for identifier, count in times.items() if count > 1]
+    for identifier in sorted(tests.keys() - times.keys()):
+        found.append(f"{', '.join(sorted(tests[identifier]))}: there is no requirement {identifier}")
+    for each in everything:
+        found += (f"{each.identifier}: {problem}" for problem in _problems_of(each, each.identifier in tests))
+    return found
+
+
+def _problems_of(requirement: Requirement, tested: bool) -> list[str]:
+    found = []
+    status, reason = requirement.status, requirement.reason
+    if requirement.level not in LEVELS or requirement.actor not in ACTORS:
+        found.append("an unknown level or actor")
+    if not requirement.text or not requirement.where:
+        found.append("a text or a section is missing")
+    if (status is None) != (not reason):
+        found.append("a status and its reason stand together")
+    if status is not None and status not in STATUSES:
+        found.append(f"{status!r} is no status")
+    if status is None and not tested:
+        found.append("neither a test nor a reason")
+    if tested and status not in {None, PARTIAL}:
+        found.append(f"a test shows it, and yet it is called {status!r}")
+    return found
+
+
+# --------------------------------------------------------------------------- the page
+
+_HEAD = """\
+# Conformance
+
+Line by line, what becomes of the requirements of the texts that this package implements. The wording is ours and
+short; the texts themselves count. This page is written by `python -m tests.conformance` from
+`tests/conformance/requirements.toml` and from the tests, and a test fails when it is not up to date.
+
+- **tested**: a test fails when it is broken. `media/cpim::x` is the test `test_x` in `tests/media/test_cpim.py`.
+"""
+
+
+def page(sections: Sequence[Section], tests: Mapping[str, frozenset[str]]) -> str:
+    """Return the whole page."""
+    lines = [_HEAD + "\n".join(f"- **{word}**: {meaning}." for word, meaning in STATUSES.items()), ""]
+    lines += _summary(sections, tests)
+    for section in sections:
+        lines += [
+            f"## {section.title}",
+            "",
+            _row("ID", "level", "who", "section", "requirement", "status", "tests, or why not"),
+        ]
+        lines += [_row(*["---"] * 7), *(_line(each, tests) for each in section.requirements), ""]
+    return "\n".join(lines)
+
+
+def word_of(requirement: Requirement, tests: Mapping[str, frozenset[str]]) -> str:
+    """Return what becomes of a requirement, in a word."""
+    return requirement.status or (TESTED if requirement.identifier in tests else "not done")
+
+
+def _summary(sections: Sequence[Section], tests: Mapping[str, frozenset[str]]) -> list[str]:
+    total: Counter[str] = Counter()
+    lines = [_row("text", *_WORDS, "all"), _row("---", *["---:"] * (len(_WORDS) + 1))]
+    for section in sections:
+        counted = Counter(word_of(each, tests) for each in section.requirements)
+        total += counted
+        lines.append(_row(section.title, *_numbers(counted)))
+    return [*lines, _row("**all**", *_numbers(total)), ""]
+
+
+def _numbers(counted: Counter[str]) -> list[str]:
+    return [str(counted[word]) for word in _WORDS] + [str(counted.total())]
+
+
+def _line(requirement: Requirement, tests: Mapping[str, frozenset[str]]) -> str:
+    shown = [f"`{test}`" for test in sorted(tests.get(requirement.identifier, ()))]
+    said = [requirement.reason] if requirement.reason else []
+    return _row(
+        requirement.identifier,
+        requirement.level,
+        requirement.actor,
+        requirement.where,
+        requirement.text,
+        word_of(requirement, tests),
+        "<br>".join((*said, *shown)),
+    )
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
