@@ -447,6 +447,7 @@ class TestExamplesOfRFC3922:
 
     def test_zero_tuples_are_never_a_subscription(self):  # 3922-5.1.4-1
         found, _ = read(document(), about=outer("subscribe"))
+        assert found.get("type") is None
         with pytest.raises(SignatureError):
             bind(found, outer("subscribe"))
 
