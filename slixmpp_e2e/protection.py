@@ -22,6 +22,7 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, KeyTransportRecipient
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
+    CertificateError,
     CertificatesOnlyError,
     NoCertificateError,
     RemoteError,
@@ -129,6 +130,7 @@ class Protection:
             if own is not None:
                 self.add_decryption_key(own)
         self.peers = PeerCertificates(self.authority, self.store, self.configured)
+        self.peers.pool.add(self.identity.certificate)  # for copies of what we sent
 
     def __len__(self) -> int:
         """Return how much is remembered, in entries."""
@@ -149,10 +151,13 @@ class Protection:
         """Return the text of the `<e2e/>` element for a stanza in `jabber:client`.
 
         `level` says what to do; `opportunistic` counts as `required` here, `off` is an error. Raises a
-        `LocalError`: `NoCertificateError`, `CertificateError` (ours is expired), `InvalidStanzaError`.
+        `LocalError`: `NoCertificateError`, `CertificateError` (ours is expired or is somebody else's),
+        `InvalidStanzaError`.
         """
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
+        if bare(sender) not in self.identity.jids:  # RFC 3923 6.3: nobody would believe it
+            raise CertificateError(f"our certificate is not for {sender.bare}")
         now = self.now()
         keys = () if level is Level.SIGN else self._recipient_keys(recipient, now)
         cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
@@ -226,6 +231,7 @@ class Protection:
         seen, `stale` holds stanza and report. Raises `StoreError` if the replay record can't be kept: then
         nothing is delivered. What is found in a `CertificatesOnlyError` is learned before it is raised.
         """
+        _check_comparable(outer.sender)
         repeated: list[bytes] = []
         claimed: list[bytes] = []
 
@@ -426,6 +432,13 @@ class Protection:
             info.scheme.verify(self.identity.certificate.public_key, info.signature, b"something else")
         except SignatureError:
             return
+
+
+def _check_comparable(sender: JID) -> None:
+    try:
+        bare(sender)
+    except ValueError:
+        raise SignatureError("the sender's address can't be compared", reason="name-mismatch") from None
 
 
 def _dated(report: SecurityReport, freshness: Freshness, *checks: str) -> SecurityReport:

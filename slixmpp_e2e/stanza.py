@@ -21,6 +21,8 @@ from slixmpp_e2e.namespaces import CLIENT, SERVER, XML
 Kind = Literal["message", "presence", "iq"]
 KINDS: Final[frozenset[str]] = frozenset({"message", "presence", "iq"})
 
+#: White space of XML; `str.strip()` takes more.
+SPACE: Final = " \t\r\n"
 MAX_OCTETS: Final = 512 * 1024
 _MAX_DEPTH: Final = 64
 _MAX_ELEMENTS: Final = 20_000

@@ -45,6 +45,7 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.formats.content import write_object
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media import mime
+from slixmpp_e2e.stanza import SPACE
 
 NAME: Final = "rfc3923"
 
@@ -52,7 +53,6 @@ _PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-m
 _ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
 #: Why a signature is refused once the SignedData has been read.
 _AFTER_READING: Final = frozenset({"unknown-signer", "weak"})
-_XML_SPACE: Final = " \t\r\n"
 _FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # ERRATA E14
 
@@ -162,7 +162,7 @@ class Opener:
         Whatever goes wrong inside an envelope has one and the same `answer`.
         """
         # the XML parser has left LF where CRLF was signed (ERRATA E09)
-        raw = text.strip(_XML_SPACE).encode("utf-8", "surrogatepass")
+        raw = text.strip(SPACE).encode("utf-8", "surrogatepass")
         data = mime.canonical_line_breaks(raw)
         if not _FIELD.match(data):
             return self._open_cms(mime.decode_base64(data))  # E07: base64 without a MIME header
@@ -193,13 +193,17 @@ class Opener:
         parts = mime.split_signed(entity)
         if entity.data[parts.end :].strip():
             raise SignatureError("something follows the closing boundary", reason="invalid")
-        return self._verify_detached(parts)
+        return self._verify_detached(parts, entity)
 
-    def _verify_detached(self, parts: mime.MultipartSigned) -> Opened:
+    def _verify_detached(self, parts: mime.MultipartSigned, entity: mime.Entity) -> Opened:
         der = parts.signature.decoded_body()
         opened, size = self._verify(der, parts.content)
         if size != len(der):
             raise SignatureError("something follows the signature", reason="invalid")
+        assert opened.signer is not None
+        announced = mime.announced_digests(entity)
+        if announced and opened.signer.scheme.digest.name not in announced:  # RFC 1847 2.1, ERRATA E14
+            raise SignatureError("another digest was announced than was used", reason="invalid")
         return opened
 
     def _verify(self, der: bytes, content: bytes | None, *, outermost: bool = False) -> tuple[Opened, int]:
@@ -257,7 +261,7 @@ class Opener:
         entity = mime.parse_entity(plaintext)
         if entity.media_type == "multipart/signed":
             parts = mime.split_signed(entity)
-            return self._verify_detached(parts), parts.end
+            return self._verify_detached(parts, entity), parts.end
         if entity.media_type not in _PKCS7_MIME:
             raise SignatureError("the encrypted object is not signed", reason="unsigned")
         if entity.transfer_encoding == "base64":

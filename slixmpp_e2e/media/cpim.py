@@ -65,14 +65,17 @@ def write(headers: Iterable[Header], content: bytes) -> bytes:
 
     Raises `ValueError` for a language tag that is none. Only core headers are written.
     """
-    lines = ["Content-type: Message/CPIM", ""]
+    lines = []
     for header in headers:
         if header.language is not None and not _LANGUAGE.fullmatch(header.language):
             raise ValueError("a malformed language tag")
         language = f";lang={header.language}" if header.language else ""
         lines.append(f"{header.name}:{language} {escape(header.value)}")
-    lines += ["", ""]
-    return "\r\n".join(lines).encode() + content
+    body = "\r\n".join((*lines, "", "")).encode() + content
+    fields = ["Content-type: Message/CPIM"]
+    if not body.isascii():  # RFC 3923 6.4, ERRATA E08
+        fields.append("Content-Transfer-Encoding: 8bit")
+    return "\r\n".join((*fields, "", "")).encode() + body
 
 
 def parse(data: bytes) -> CPIMMessage:

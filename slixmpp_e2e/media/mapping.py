@@ -14,7 +14,7 @@ from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, RefusedError
 from slixmpp_e2e.media import cpim, entity_header, mime
 from slixmpp_e2e.media.entity_header import LANG, is_language
 from slixmpp_e2e.namespaces import CLIENT
-from slixmpp_e2e.stanza import Outer, parse_xml
+from slixmpp_e2e.stanza import SPACE, Outer, parse_xml
 
 _BODY: Final = f"{{{CLIENT}}}body"
 _SUBJECT: Final = f"{{{CLIENT}}}subject"
@@ -29,9 +29,9 @@ def fits_text(message: Element) -> bool:
     """Tell whether a message can travel as text/plain and come back as it was (its type aside)."""
     if message.tag != _MESSAGE or message.attrib.keys() - _PLAIN_ATTRIBUTES:
         return False
-    if (message.text or "").strip():
+    if (message.text or "").strip(SPACE):
         return False
-    if any(len(child) or not child.text or (child.tail or "").strip() for child in message):
+    if any(len(child) or not child.text or (child.tail or "").strip(SPACE) for child in message):
         return False
     bodies = message.findall(_BODY)
     subjects = message.findall(_SUBJECT)
@@ -40,17 +40,20 @@ def fits_text(message: Element) -> bool:
     body = bodies[0].text or ""
     if bodies[0].attrib or "\r" in body:  # they would change
         return False
-    return _fit_headers(subjects) and entity_header.fits(message)
+    return _fit_headers(subjects, message.get(LANG)) and entity_header.fits(message)
 
 
-def _fit_headers(subjects: list[Element]) -> bool:
+def _fit_headers(subjects: list[Element], inherited: str | None) -> bool:
     """Tell whether subjects come back from Subject headers as they were: a header has no space at its ends."""
     texts = [subject.text or "" for subject in subjects]
-    languages = [subject.get(LANG) for subject in subjects]
+    languages = [subject.get(LANG, inherited) for subject in subjects]
     return (
         all(text == text.strip(" ") for text in texts)
         and sum(map(len, texts)) <= _MAX_SUBJECT
         and all(not subject.attrib.keys() - {LANG} for subject in subjects)
+        and all(
+            inherited is None or subject.get(LANG) != inherited for subject in subjects
+        )  # it would be dropped
         and all(language is None or is_language(language) for language in languages)
         and len(set(languages)) == len(languages) <= _MAX_SUBJECTS
     )
@@ -62,7 +65,8 @@ def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]
     if _ILLEGAL.search(body) or any(_ILLEGAL.search(subject.text or "") for subject in subjects):
         raise InvalidStanzaError("text with characters that XML can't carry")
     text = body.replace("\n", "\r\n").encode()
-    headers = [cpim.Header("Subject", each.text or "", each.get(LANG)) for each in subjects]
+    language = message.get(LANG)  # RFC 3922 4.1.6
+    headers = [cpim.Header("Subject", each.text or "", each.get(LANG, language)) for each in subjects]
     return headers, entity_header.write(
         message, sender, content_type="Content-type: text/plain; charset=utf-8", body=text
     )
@@ -85,17 +89,18 @@ def read_text(
     if outer.type != "normal":
         element.set("type", outer.type)
     entity_header.read(entity, outer.sender, element)
+    inherited = element.get(LANG)
     for subject in subjects:
-        _add(element, _SUBJECT, subject.value, subject.language)
+        _add(element, _SUBJECT, subject.value, subject.language, inherited)
     for language, text in texts.items():
-        _add(element, _BODY, text.replace("\r\n", "\n").replace("\r", "\n"), language)
+        _add(element, _BODY, text.replace("\r\n", "\n").replace("\r", "\n"), language, inherited)
     return element
 
 
-def _add(element: Element, tag: str, text: str, language: str | None) -> None:
+def _add(element: Element, tag: str, text: str, language: str | None, inherited: str | None) -> None:
     found = SubElement(element, tag)
     found.text = text
-    if language:
+    if language and language != inherited:
         found.set(LANG, language)
 
 

@@ -24,6 +24,7 @@ _UNQUOTED: Final = re.compile(
     r"[^;\s]+"
 )  # more than a token: protocol=application/pkcs7-signature (ERRATA E13)
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*(?:=[ \t\r\n]*){0,2}")
+_DIGEST_NAMES: Final = {name: name for name in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")}
 _WHITE_SPACE: Final = b" \t\r\n"
 
 
@@ -172,6 +173,16 @@ def split_signed(entity: Entity) -> MultipartSigned:
     if signature.media_type not in {"application/pkcs7-signature", "application/x-pkcs7-signature"}:
         raise MalformedError("the second part is no signature")
     return MultipartSigned(content, signature, end)
+
+
+def announced_digests(entity: Entity) -> frozenset[str]:
+    """Return the digests that the micalg of a multipart/signed names; nothing if one of them is unknown.
+
+    `sha256` for `sha256`, `SHA-256` and `rsa-sha256` (ERRATA E14).
+    """
+    tokens = entity.parameters.get("micalg", "").lower().split(",")
+    found = {_DIGEST_NAMES.get(token.strip().removeprefix("rsa-").replace("-", "")) for token in tokens}
+    return frozenset(name for name in found if name) if None not in found else frozenset()
 
 
 def split_alternative(entity: Entity) -> tuple[Entity, ...]:

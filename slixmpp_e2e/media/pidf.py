@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.namespaces import XML
-from slixmpp_e2e.stanza import parse_xml, serialise
+from slixmpp_e2e.stanza import SPACE, parse_xml, serialise
 
 MEDIA_TYPE: Final = "application/pidf+xml"
 PIDF: Final = "urn:ietf:params:xml:ns:pidf"
@@ -26,7 +26,6 @@ HIGHEST: Final = 1000
 
 _LANG: Final = f"{{{XML}}}lang"
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
-_XML_SPACE: Final = " \t\r\n"
 _PRIORITY: Final = re.compile(r"([01])(?:\.([0-9]{0,3}))?")  # ERRATA P01
 _MUST_UNDERSTAND: Final = (
     f"{{{PIDF}}}mustUnderstand",
@@ -220,7 +219,7 @@ def _attribute(element: Element, name: str) -> str:
 
 
 def _require_elements_only(element: Element) -> None:
-    if any(text.strip(_XML_SPACE) for text in (element.text or "", *(each.tail or "" for each in element))):
+    if any(text.strip(SPACE) for text in (element.text or "", *(each.tail or "" for each in element))):
         raise MalformedError("text between the elements")
 
 
@@ -230,7 +229,7 @@ def _text(element: Element) -> str:
 
 
 def _value(element: Element) -> str:
-    return _text(element).strip(_XML_SPACE)
+    return _text(element).strip(SPACE)
 
 
 def _is_understood(extension: Element) -> bool:
@@ -239,14 +238,12 @@ def _is_understood(extension: Element) -> bool:
     What stands deeper is ignored together with the child around it, and its marks with it.
     """
     return not any(
-        child.get(name, "").strip(_XML_SPACE) in {"true", "1"}
-        for child in extension
-        for name in _MUST_UNDERSTAND
+        child.get(name, "").strip(SPACE) in {"true", "1"} for child in extension for name in _MUST_UNDERSTAND
     )
 
 
 def _parse_priority(text: str | None) -> int | None:
-    found = _PRIORITY.fullmatch((text or "").strip(_XML_SPACE))
+    found = _PRIORITY.fullmatch((text or "").strip(SPACE))
     if found is None:
         return None
     priority = HIGHEST * int(found[1]) + int((found[2] or "").ljust(3, "0"))

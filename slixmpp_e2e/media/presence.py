@@ -17,7 +17,7 @@ from slixmpp_e2e.media import entity_header, mime, pidf
 from slixmpp_e2e.media.addresses import bare, jid_to_uri, uri_to_jid
 from slixmpp_e2e.media.entity_header import LANG, is_language
 from slixmpp_e2e.namespaces import CLIENT
-from slixmpp_e2e.stanza import Outer
+from slixmpp_e2e.stanza import SPACE, Outer
 
 _PRESENCE: Final = f"{{{CLIENT}}}presence"
 _SHOW: Final = f"{{{CLIENT}}}show"
@@ -29,7 +29,6 @@ _SHOWS: Final = frozenset({"away", "chat", "dnd", "xa"})
 _BUSY: Final = "busy"
 _CANONICAL_PRIORITY: Final = re.compile(r"0|[1-9][0-9]{0,2}")
 _HIGHEST: Final = 127
-_XML_SPACE: Final = " \t\r\n"
 
 
 def fits_pidf(presence: Element) -> bool:
@@ -43,7 +42,7 @@ def fits_pidf(presence: Element) -> bool:
         return False
     if not presence.get("to") or presence.get("type") not in {None, "unavailable"}:  # RFC 3922 5.1.4
         return False
-    if (presence.text or "").strip(_XML_SPACE) or not all(_child_fits(child) for child in presence):
+    if (presence.text or "").strip(SPACE) or not all(_child_fits(child) for child in presence):
         return False
     inherited = presence.get(LANG, "")
     languages = [status.get(LANG, inherited).lower() for status in presence.iterfind(_STATUS)]
@@ -56,7 +55,7 @@ def fits_pidf(presence: Element) -> bool:
 
 
 def _child_fits(child: Element) -> bool:
-    if len(child) or (child.tail or "").strip(_XML_SPACE):
+    if len(child) or (child.tail or "").strip(SPACE):
         return False
     if child.tag == _STATUS:
         return not child.attrib or (list(child.keys()) == [LANG] and is_language(child.get(LANG)))

@@ -4,7 +4,7 @@ from xml.etree.ElementTree import Element
 
 from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.namespaces import CLIENT, SERVER
-from slixmpp_e2e.stanza import as_client_stanza, parse_xml, serialise
+from slixmpp_e2e.stanza import SPACE, as_client_stanza, parse_xml, serialise
 
 MEDIA_TYPE = "application/xmpp+xml"
 
@@ -23,7 +23,7 @@ def parse(document: bytes) -> Element:
     root = parse_xml(document)
     if root.tag not in {f"{{{CLIENT}}}xmpp", f"{{{SERVER}}}xmpp"}:
         raise MalformedError("the root element is not xmpp")
-    if len(root) != 1 or (root.text or "").strip() or (root[0].tail or "").strip():
+    if len(root) != 1 or (root.text or "").strip(SPACE) or (root[0].tail or "").strip(SPACE):
         raise MalformedError("the root element holds something else than one stanza")
     stanza = as_client_stanza(root[0])
     stanza.tail = None

@@ -12,12 +12,19 @@ from typing import Any, Final
 from slixmpp import JID, Iq, Message, Presence
 from slixmpp.jid import InvalidJID
 
-from slixmpp_e2e.errors import E2EError, MalformedError, RefusedError, SignatureError, TimestampError
-from slixmpp_e2e.freshness import parse_date_time
+from slixmpp_e2e.errors import (
+    CertificatesOnlyError,
+    E2EError,
+    MalformedError,
+    RefusedError,
+    SignatureError,
+    TimestampError,
+)
 from slixmpp_e2e.media.addresses import bare, read_jid
 from slixmpp_e2e.namespaces import DELAY, E2E, E2E_MISSPELT
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
+from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import (
     E2E_TAG,
@@ -26,7 +33,9 @@ from slixmpp_e2e.plugin.stanzas import (
     Stanza,
     kind_of,
     own_jid,
+    payload_of,
     protected_stanza,
+    stamp_of,
     type_of,
 )
 from slixmpp_e2e.policy import Policy
@@ -58,6 +67,7 @@ class Inbound:
     exchanges: Exchanges
     answers: Answers
     resumption: Resumption
+    forwarded: Forwarded
     stats: Counter[str]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
@@ -81,6 +91,14 @@ class Inbound:
             return self._response(stanza)
         if type_of(stanza) == "error":
             return self._bounce(stanza)
+        if isinstance(stanza, Message) and stanza["from"].full in {"", own_jid(self.xmpp).bare}:
+            try:
+                copy = find_copy(stanza)
+            except E2EError as error:
+                self._tell(stanza, error)
+                return None
+            if copy is not None:
+                return self._copy(stanza, copy)
         payloads = stanza.xml.findall(E2E_TAG)
         if not payloads or type_of(stanza) not in _OPENED[kind_of(stanza)]:
             return self._unprotected(stanza)
@@ -93,7 +111,7 @@ class Inbound:
 
     def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
-        payload = _payload(stanza)
+        payload = payload_of(stanza.xml)
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = self.protection.unprotect(
@@ -137,11 +155,9 @@ class Inbound:
         if not isinstance(stanza, Message):
             return None
         ours = {own.domain, own.bare, own.full}
-        stamps = [each for each in stanza.xml.findall(f"{{{DELAY}}}delay") if each.get("from") in ours]
-        try:
-            return parse_date_time(stamps[-1].get("stamp") or "") if stamps else None
-        except TimestampError:
-            return None
+        return stamp_of(
+            [each for each in stanza.xml.findall(f"{{{DELAY}}}delay") if each.get("from") in ours]
+        )
 
     def refuse(self, stanza: Stanza, error: E2EError) -> Stanza | None:
         """Tell the program, answer where that is due, and deliver nothing (but see `deliver_stale`)."""
@@ -151,17 +167,36 @@ class Inbound:
             stale = protected_stanza(self.xmpp, element, report)
             if self.deliver_stale and not isinstance(stanza, Iq):
                 return stale
+        if isinstance(error, CertificatesOnlyError):
+            self.stats["certificates_only"] += 1
+        else:
+            self._tell(stanza, error, stale)
+        takes_unsigned = (
+            self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
+        )
+        self.answers.answer(stanza, error, silent=takes_unsigned)
+        return None
+
+    def _tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:
+        """Tell the program that a stanza was not delivered."""
         self.stats[f"refused_{error.reason}"] += 1
         log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.diagnostics())
         skew = error.skew if isinstance(error, TimestampError) else None
         self.xmpp.event("e2e_error", ReceiveFailure(stanza, error, stale, skew))
         if error.reason == "certificate-changed":
             self.xmpp.event("e2e_certificate_changed", ReceiveFailure(stanza, error))
-        takes_unsigned = (
-            self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
-        )
-        self.answers.answer(stanza, error, silent=takes_unsigned)
-        return None
+
+    # ------------------------------------------------------------------ forwarded by our own account
+
+    def _copy(self, wrapper: Message, copy: Copy) -> Message | None:
+        """Return a carbon or archive result with what was in it; it is never answered."""
+        try:
+            opened = self.forwarded.open(wrapper, copy, stored=self._delayed_since(wrapper))
+        except E2EError as error:
+            self._tell(wrapper, error)
+            return wrapper if self.forwarded.is_shown_unopened(copy) else None
+        self.stats["opened_copies"] += opened is not wrapper
+        return opened
 
     # ------------------------------------------------------------------ unprotected
 
@@ -229,10 +264,3 @@ class Inbound:
         own = own_jid(self.xmpp)
         peer = request.peer
         return iq["from"].full in {peer.full, peer.bare, peer.domain, own.bare, own.domain, ""}
-
-
-def _payload(stanza: Stanza) -> str:
-    payloads = stanza.xml.findall(E2E_TAG)
-    if len(payloads) != 1 or len(payloads[0]):
-        raise MalformedError("there is not exactly one e2e element with nothing but text in it")
-    return payloads[0].text or ""

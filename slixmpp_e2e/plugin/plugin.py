@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from slixmpp.plugins.base import BasePlugin
@@ -13,6 +14,7 @@ from slixmpp_e2e.namespaces import E2E
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.resumption import Resumption
@@ -84,6 +86,7 @@ class E2EPlugin(BasePlugin):
             exchanges,
             answers,
             self._resumption,
+            Forwarded(xmpp, protection, policy),
             self._counters,
             deliver_stale=config["deliver_stale"],
         )
@@ -105,6 +108,9 @@ class E2EPlugin(BasePlugin):
     def _place(self) -> None:
         """Put the filters where they belong; other plugins may have come since (ARCHITECTURE invariants 2, 9)."""
         self._unplace()
+        if self.config["encrypt_to_self"] == "auto":
+            copied = any(name in self.xmpp.plugin for name in ("xep_0280", "xep_0313"))
+            self.protection.options = replace(self.protection.options, encrypt_to_self=copied)
         for mode, handler, order in self._filters():
             self.xmpp.add_filter(mode, handler, order)
 

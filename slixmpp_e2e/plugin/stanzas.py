@@ -6,6 +6,7 @@ peer sends can imitate it.
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree.ElementTree import Element
@@ -13,7 +14,8 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 from slixmpp.xmlstream import StanzaBase
 
-from slixmpp_e2e.errors import E2EError, RemoteError
+from slixmpp_e2e.errors import E2EError, MalformedError, RemoteError, TimestampError
+from slixmpp_e2e.freshness import parse_date_time
 from slixmpp_e2e.namespaces import CLIENT, E2E
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport
@@ -102,6 +104,33 @@ class ProtectedIq(_Protected, Iq):
     """An iq that arrived protected."""
 
 
+class ForwardingMessage(Message):
+    """A carbon or archive result with a stanza in it that was opened; the report is that stanza's."""
+
+    #: slixmpp's name for the wrapper.
+    _wrapper: str
+    _inner_report: SecurityReport
+
+    def __copy__(self) -> Any:
+        return forwarding_message(self.stream, copy.deepcopy(self.xml), self._wrapper, self._inner_report)
+
+
+def forwarding_message(stream: Any, xml: Element, wrapper: str, report: SecurityReport) -> Any:
+    """Return a message around an opened one, whose report stands beside the inner object that slixmpp makes.
+
+    `wrapper` is slixmpp's name of the element between: `carbon_received`, `carbon_sent`, `mam_result`. Where no
+    plugin of slixmpp's reads it, there is no inner object, and no report.
+    """
+    message: Any = ForwardingMessage
+    built = message(stream, xml=xml, recv=True)
+    built._wrapper, built._inner_report = wrapper, report  # noqa: SLF001 our own class
+    between = built.get_plugin(wrapper, check=True)
+    inner = between["forwarded"]["stanza"] if between is not None else None
+    if isinstance(inner, Message):
+        setattr(inner, _REPORT, report)
+    return built
+
+
 _PROTECTED: Final[dict[str, Any]] = {
     "message": ProtectedMessage,
     "presence": ProtectedPresence,
@@ -169,6 +198,22 @@ def mark_sealed(stanza: Stanza) -> None:
 def is_sealed(stanza: Stanza) -> bool:
     """Tell whether a stanza is an outer stanza that we made."""
     return getattr(stanza, _SEALED, False)
+
+
+def payload_of(element: Element) -> str:
+    """Return the text of the one `<e2e/>` in a stanza; raise `MalformedError` if there is anything else."""
+    payloads = element.findall(E2E_TAG)
+    if len(payloads) != 1 or len(payloads[0]):
+        raise MalformedError("there is not exactly one e2e element with nothing but text in it")
+    return payloads[0].text or ""
+
+
+def stamp_of(delays: Sequence[Element]) -> int | None:
+    """Return the moment of the last of some `<delay/>` elements (XEP-0203); None if it says none."""
+    try:
+        return parse_date_time(delays[-1].get("stamp") or "") if delays else None
+    except TimestampError:
+        return None
 
 
 def error_stanza(stream: Any, stanza: Stanza, error: RemoteError) -> Stanza:

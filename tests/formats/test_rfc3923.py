@@ -236,13 +236,19 @@ class TestOpening:
             assert receiver.open(text).content == CONTENT
 
     @pytest.mark.requirement("3851-3.4.3.2-5")
-    @pytest.mark.parametrize("micalg", [b"sha256", b"SHA-256", b"x-unknown"])
+    @pytest.mark.parametrize("micalg", [b"sha256", b"SHA-256", b"rsa-sha256", b"x-unknown", b"sha1,sha-256"])
     def test_the_digest_is_the_one_of_the_signature_whatever_else_it_is_called(
         self, receiver, by_juliet, micalg
     ):
         text = clear_signed(CONTENT, by_juliet)
         assert b"micalg=sha-256" in text
         assert receiver.open(text.replace(b"micalg=sha-256", b"micalg=" + micalg)).content == CONTENT
+
+    @pytest.mark.requirement("1847-2.1-3")
+    @pytest.mark.parametrize("micalg", [b"md5", b"sha-1", b"rsa-sha512", b"SHA384"])
+    def test_a_micalg_that_contradicts_the_signature_makes_it_invalid(self, receiver, by_juliet, micalg):
+        text = clear_signed(CONTENT, by_juliet).replace(b"micalg=sha-256", b"micalg=" + micalg)
+        assert kind_and_reason(receiver.refuse(text)) == (SignatureError, "invalid")  # ERRATA E14
 
     @pytest.mark.requirement("3851-3.6-1", "3851-3.1.2-1")
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_CBC, AES128_GCM])
@@ -281,7 +287,7 @@ class TestOpening:
 
     @pytest.mark.requirement("3923-6.10-2")
     def test_sha1_is_a_matter_of_policy(self, receiver, juliet):
-        text = clear_signed(CONTENT, signer(juliet, scheme="rsa-sha1"))
+        text = clear_signed(CONTENT, signer(juliet, scheme="rsa-sha1")).replace(b"sha-256", b"sha1")
         assert kind_and_reason(receiver.refuse(text)) == (SignatureError, "weak")
         assert receiver.open(text, allow_sha1=True).signer.scheme.digest.weak
 

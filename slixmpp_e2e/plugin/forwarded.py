@@ -1,0 +1,126 @@
+"""Stanzas in stanzas: carbons (XEP-0280) and results from our archive (XEP-0313), opened in place.
+
+Only what our own account wraps is opened, and nothing of it is ever answered (ARCHITECTURE invariant 12). The
+stanza inside is replaced by what was in its protection, and the report stands beside that one: the wrapper is
+as unprotected as it came. What can't be opened stays as it is, `<e2e/>` and all.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from xml.etree.ElementTree import Element
+
+from slixmpp import JID, Message
+from slixmpp.jid import InvalidJID
+
+from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError
+from slixmpp_e2e.media.addresses import bare, read_jid
+from slixmpp_e2e.namespaces import CLIENT, DELAY
+from slixmpp_e2e.plugin.stanzas import E2E_TAG, forwarding_message, payload_of, stamp_of
+from slixmpp_e2e.policy import Policy
+from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.stanza import KINDS, Outer, remap, stanza_type
+
+_FORWARDED: Final = "{urn:xmpp:forward:0}forwarded"
+_WRAPPERS: Final = {
+    "{urn:xmpp:carbons:2}received": "carbon_received",
+    "{urn:xmpp:carbons:2}sent": "carbon_sent",
+    "{urn:xmpp:mam:2}result": "mam_result",
+}
+_STANZAS: Final = frozenset({f"{{{CLIENT}}}{kind}" for kind in KINDS})
+_OPENED: Final = frozenset({"normal", "chat", "headline"})
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A message that was forwarded to us, and how."""
+
+    #: slixmpp's name for it: `carbon_received`, `carbon_sent`, `mam_result`.
+    kind: str
+    #: The element around the message.
+    forwarded: Element
+    message: Element
+
+    @property
+    def stored(self) -> int | None:
+        """When the server says that it had the message first."""
+        return stamp_of(self.forwarded.findall(f"{{{DELAY}}}delay"))
+
+
+def find_copy(wrapper: Message) -> Copy | None:
+    """Return what a message wraps, or None if it is no carbon and no result of an archive.
+
+    Raises `MalformedError` if it wraps several: which one a report would stand beside is then not clear.
+    """
+    wrapping = [child for child in wrapper.xml if child.tag in _WRAPPERS]
+    if not wrapping:
+        return None
+    forwarded = wrapping[0].findall(_FORWARDED)
+    messages = [each for part in forwarded for each in part if each.tag in _STANZAS]
+    if len(wrapping) > 1 or len(forwarded) > 1 or len(messages) > 1:
+        raise MalformedError("several stanzas are forwarded at once")
+    if not messages or messages[0].tag != f"{{{CLIENT}}}message":
+        return None
+    return Copy(_WRAPPERS[wrapping[0].tag], forwarded[0], messages[0])
+
+
+@dataclass(slots=True)
+class Forwarded:
+    """Opens what our own account forwards to us."""
+
+    xmpp: Any
+    protection: Protection
+    policy: Policy
+
+    def open(self, wrapper: Message, copy: Copy, *, stored: int | None) -> Message:
+        """Return a wrapper with the opened message in it, or the same one if there is nothing to open.
+
+        `stored` is when our server says that it stored the wrapper. Raises an `E2EError`: then there is
+        something that must not be shown as it is (`is_shown_unopened` tells what may).
+        """
+        if copy.message.find(E2E_TAG) is None or stanza_type(copy.message) not in _OPENED:
+            self._check_clear(copy)
+            return wrapper
+        outer = self._outer(copy.message)
+        result = self.protection.unprotect(
+            payload_of(copy.message),
+            outer,
+            delayed_since=copy.stored if copy.stored is not None else stored,
+            archived=copy.kind == "mam_result",
+            allow_unsigned=self.policy.takes_unsigned(outer.sender, outer.kind),
+        )
+        remap(result.stanza, CLIENT, self.xmpp.default_ns)
+        copy.forwarded.remove(copy.message)
+        copy.forwarded.append(result.stanza)
+        opened: Message = forwarding_message(self.xmpp, wrapper.xml, copy.kind, result.report)
+        return opened
+
+    def is_shown_unopened(self, copy: Copy) -> bool:
+        """Tell whether a copy that could not be opened is handed over as it is.
+
+        An archive is read by who asked for it; a carbon looks like a message that arrived, so one from a peer
+        who must send protected is not.
+        """
+        return copy.kind != "carbon_received" or not self._must_be_protected(copy.message)
+
+    def _check_clear(self, copy: Copy) -> None:
+        if copy.kind == "carbon_received" and self._must_be_protected(copy.message):
+            raise RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
+
+    def _must_be_protected(self, message: Element) -> bool:
+        if stanza_type(message) not in _OPENED:
+            return False
+        try:
+            return self.policy.must_be_protected(JID(message.get("from", "")), "message")
+        except (InvalidJID, ValueError):
+            return True
+
+    def _outer(self, message: Element) -> Outer:
+        """Return who wrote to whom: somebody to us, or another client of ours to somebody."""
+        try:
+            sender, recipient = JID(message.get("from", "")), JID(message.get("to", ""))
+            names = {bare(read_jid(message.get(side, ""))) for side in ("from", "to")}
+        except (InvalidJID, ValueError):
+            raise MalformedError("a forwarded message without comparable addresses") from None
+        if names.isdisjoint(self.protection.identity.jids):
+            raise SignatureError("it is neither from us nor to us", reason="other-recipient")
+        return Outer("message", stanza_type(message), message.get("id", ""), sender, recipient)

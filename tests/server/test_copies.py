@@ -1,0 +1,181 @@
+"""Offline messages, carbons and the archive of a real server: opened in place, and nothing to read on its disk."""
+
+import asyncio
+from copy import deepcopy
+
+import pytest
+
+from slixmpp_e2e import Trust
+from slixmpp_e2e.cli.prosody import ThrowAwayProsody
+
+from .clients import ACCOUNTS, Clients, Inbox, round_trip
+from .protected import PKI, Failures, introduce, make_pki, protect
+
+pytestmark = pytest.mark.server
+
+SECRET = "by-yonder-blessed-moon"
+COPIES = ["xep_0198", "xep_0280", "xep_0313"]
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def server():
+    async with ThrowAwayProsody(ACCOUNTS) as running:
+        yield running
+
+
+@pytest.fixture
+async def clients(server):
+    built = Clients(server.port, server.component_port)
+    yield built
+    await built.close()
+
+
+async def log_in(clients: Clients, pki: PKI, jid: str, other: str, *, carbons: bool = True, **options):
+    name = jid.partition("@")[0]
+    xmpp = await clients.log_in(jid, plugins=COPIES, available=False)
+    protect(xmpp, pki.options(name, peer_certificates=introduce(pki, other), **options))
+    if carbons:
+        await xmpp.plugin["xep_0280"].enable()
+    xmpp.send_presence()
+    await round_trip(xmpp)
+    return xmpp
+
+
+def on_disk(server: ThrowAwayProsody) -> bytes:
+    """Everything that the server keeps."""
+    return b"".join(path.read_bytes() for path in (server._directory / "data").rglob("*") if path.is_file())
+
+
+def report(xmpp, message):
+    return xmpp.plugin["e2e"].report(message)
+
+
+async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, pki, tmp_path):
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet")
+    romeo.send_message("juliet@localhost", SECRET, mtype="chat")
+    await round_trip(romeo)
+    stored = on_disk(server)
+    assert b"xmpp-e2e" in stored
+    assert SECRET.encode() not in stored
+    juliet = await clients.log_in("juliet@localhost/j", plugins=COPIES, available=False)
+    inbox = Inbox(juliet)
+    protect(juliet, pki.options("juliet", store=f"sqlite:///{tmp_path / 'juliet.db'}"))
+    juliet.send_presence()
+    message = await inbox.next()
+    assert message["body"] == SECRET
+    assert report(juliet, message).authenticated
+
+
+@pytest.fixture
+async def copied(clients, pki):
+    """Two clients of romeo's and two of juliet's, one message each way, and what they saw of it."""
+    romeo, his_other = [await log_in(clients, pki, f"romeo@localhost/{name}", "juliet") for name in "rs"]
+    juliet, her_other = [await log_in(clients, pki, f"juliet@localhost/{name}", "romeo") for name in "jk"]
+    hers, received, sent = Inbox(juliet), Inbox(her_other, "carbon_received"), Inbox(his_other, "carbon_sent")
+    failures = [Failures(each) for each in (romeo, his_other, juliet, her_other)]
+    romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")
+    await hers.next()
+    return romeo, his_other, juliet, her_other, await received.next(), await sent.next(), failures
+
+
+async def test_carbons_hold_the_inner_message_with_its_report(server, copied):
+    _, his_other, _, her_other, received, sent, failures = copied
+    for xmpp, wrapper, name in ((her_other, received, "carbon_received"), (his_other, sent, "carbon_sent")):
+        inner = wrapper[name]
+        assert inner["body"] == SECRET
+        assert (inner["from"], inner["to"]) == ("romeo@localhost/r", "juliet@localhost/j")
+        found = report(xmpp, inner)
+        assert found.authenticated
+        assert found.signer == "romeo@localhost"
+        assert found.encrypted
+        assert report(xmpp, wrapper) is None  # the wrapper itself is as clear as it came
+    assert report(her_other, received["carbon_received"]).trust is Trust.PKIX
+    assert report(his_other, sent["carbon_sent"]).trust is Trust.PINNED  # our own certificate
+    assert not [failure for each in failures for failure in (*each.received, *each.sent)]
+    assert SECRET.encode() not in on_disk(server)
+
+
+async def test_the_archive_holds_the_inner_messages_for_both_sides(server, copied):
+    romeo, _, juliet, her_other, *_ = copied
+    for xmpp, peer in (
+        (romeo, "juliet@localhost"),
+        (juliet, "romeo@localhost"),
+        (her_other, "romeo@localhost"),
+    ):
+        answer = await xmpp.plugin["xep_0313"].retrieve(with_jid=peer)
+        (result,) = answer["mam"]["results"]
+        inner = result["mam_result"]["forwarded"]["stanza"]
+        assert inner["body"] == SECRET
+        found = report(xmpp, inner)
+        assert (found.arrival, found.timestamp_state) == ("archived", "ok")
+        assert found.signer_trusted
+        assert not found.authenticated  # a server may show it twice, at any time
+        assert abs(found.skew) < 5
+
+
+async def test_an_archive_can_be_read_again_and_page_by_page(copied):
+    romeo = copied[0]
+    for text in ("one", "two", "three"):
+        romeo.send_message("juliet@localhost/j", text, mtype="chat")
+    await round_trip(romeo)
+    for _ in range(2):
+        pages = romeo.plugin["xep_0313"].iterate(with_jid="juliet@localhost", rsm={"max": 2})
+        bodies = [message["mam_result"]["forwarded"]["stanza"]["body"] async for message in pages]
+        assert bodies == [SECRET, "one", "two", "three"]
+
+
+async def test_without_a_copy_for_ourselves_our_own_stay_closed_and_are_not_answered(clients, pki):
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", encrypt_to_self=False)
+    his_other = await log_in(clients, pki, "romeo@localhost/s", "juliet", encrypt_to_self=False)
+    juliet = await log_in(clients, pki, "juliet@localhost/j", "romeo")
+    hers, sent, failures = Inbox(juliet), Inbox(his_other, "carbon_sent"), Failures(his_other)
+    romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")
+    await hers.next()
+    wrapper = await sent.next()
+    assert wrapper["carbon_sent"]["body"] != SECRET
+    assert report(his_other, wrapper["carbon_sent"]) is None
+    assert failures.reasons == ["not-for-us"]
+    assert his_other.plugin["e2e"].stats().get("answered", 0) == 0
+
+
+async def test_a_clear_carbon_from_a_peer_who_must_send_protected_is_not_shown(clients, pki):
+    juliet = await log_in(clients, pki, "juliet@localhost/k", "romeo")
+    carbons, failures = Inbox(juliet, "carbon_received"), Failures(juliet)
+    first = await clients.log_in("juliet@localhost/j")
+    hers = Inbox(first)
+    mercutio = await clients.log_in("mercutio@localhost/m")
+    mercutio.send_message("juliet@localhost/j", "psst", mtype="chat")
+    await hers.next()
+    await round_trip(juliet)
+    assert carbons.empty
+    assert failures.reasons == ["unprotected"]
+
+
+async def test_a_carbon_that_somebody_else_forges_is_not_opened(clients, pki, copied):
+    her_other, received = copied[3], copied[4]
+    mercutio = await clients.log_in("mercutio@localhost/m")
+    failures, carbons = Failures(her_other), Inbox(her_other, "carbon_received")
+    forged = mercutio.make_message("juliet@localhost/k", mtype="chat")
+    forged.xml.append(received.xml[0])
+    forged.send()
+    await round_trip(mercutio)
+    await asyncio.sleep(0.1)
+    assert carbons.empty
+    assert failures.reasons == ["unprotected"]
+
+
+async def test_two_carbons_in_one_are_refused(clients, pki, copied):
+    """Only a server could send that: which of them would the report be of?"""
+    her_other, received = copied[3], copied[4]
+    carbons, failures = Inbox(her_other, "carbon_received"), Failures(her_other)
+    twice = deepcopy(received.xml)
+    twice.append(deepcopy(twice[0]))
+    her_other._spawn_event(twice)
+    await round_trip(her_other)
+    assert carbons.empty
+    assert failures.reasons == ["malformed"]
