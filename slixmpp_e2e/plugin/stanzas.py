@@ -15,13 +15,13 @@ from slixmpp.xmlstream import StanzaBase
 
 from slixmpp_e2e.errors import E2EError, RemoteError
 from slixmpp_e2e.namespaces import CLIENT, E2E
+from slixmpp_e2e.outer import E2E_TAG as E2E_TAG  # noqa: PLC0414 others import it from here
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport
 from slixmpp_e2e.stanza import Kind, remap
 
 Stanza = Message | Presence | Iq
 
-E2E_TAG: Final = f"{{{E2E}}}e2e"
 _CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq": Iq}
 _DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
 _LEVEL: Final = "_e2e_level"
