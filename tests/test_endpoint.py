@@ -1,5 +1,6 @@
 """Whole stanzas there and back without a stream, by the rules that the plugin keeps."""
 
+from dataclasses import replace
 from xml.etree.ElementTree import fromstring
 
 import pytest
@@ -205,11 +206,15 @@ class TestLeaving:
         with pytest.raises(InvalidStanzaError):
             juliets.protect(MESSAGE, response_to="x")
 
-    def test_with_several_addresses_of_our_own_the_stanza_must_say_which(self, juliets, clock):
-        own = juliets.protection.identity
-        object.__setattr__(own, "jids", own.jids | {"j@example.com"})
+    def test_with_several_addresses_of_our_own_the_stanza_must_say_which(self, juliets, juliet):
+        outer = juliets.protect(MESSAGE)
+        own = identity(juliet.key, juliet.certificate)
+        juliets.protection.identity = replace(own, jids=own.jids | {"j@example.com"})
         with pytest.raises(InvalidStanzaError, match=r"j@example\.com"):
             juliets.protect("<message to='romeo@example.net'/>")
+        assert (
+            refusal(juliets, outer.replace('to="romeo@example.net/orchard"', "")).reason == "other-recipient"
+        )
 
 
 class TestArriving:
@@ -300,6 +305,10 @@ class TestAnswers:
     )
     def test_some_stanzas_are_never_answered(self, romeos, xml):
         assert romeos.answer_to(MalformedError(), xml) is None
+
+    def test_a_stanza_without_id_is_answered_without_one(self, romeos):
+        written = romeos.answer_to(MalformedError(), MESSAGE.replace("id='m1'", ""))
+        assert fromstring(written).get("id") is None
 
     def test_what_our_store_failed_at_tells_the_peer_nothing(self, romeos):
         written = romeos.answer_to(StoreError("the disk is full"), MESSAGE)
