@@ -31,6 +31,14 @@ class Level(StrEnum):
     ENCRYPT_UNSIGNED = "encrypt-unsigned"
 
 
+#: What is asked for one stanza may be more than the policy, not less.
+RANK: Final[Mapping[Level, int]] = {
+    Level.OFF: 0,
+    Level.OPPORTUNISTIC: 1,
+    Level.SIGN: 2,
+    Level.ENCRYPT_UNSIGNED: 3,
+    Level.REQUIRED: 3,
+}
 _REQUIRING: Final = frozenset({Level.SIGN, Level.REQUIRED})
 
 

@@ -22,8 +22,10 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, KeyTransportRecipient
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
+    NOT_ACCEPTABLE,
     CertificateError,
     CertificatesOnlyError,
+    MalformedError,
     NoCertificateError,
     RemoteError,
     SignatureError,
@@ -283,7 +285,11 @@ class Protection:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
             raise
-        content = self._read(opened, outer)
+        try:
+            content = self._read(opened, outer)
+        except MalformedError as error:
+            error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
+            raise
         report = self._report(opened, outer, decision, content.timestamp)
         if archived:
             freshness = self._archived(content, delayed_since)

@@ -45,7 +45,8 @@ _XML_NAME: Final = re.compile(r"[^\W\d][\w.\-]*")
 def serialise(element: Element, namespace: str = "") -> str:
     """Return an element as XML, with `namespace` as the default namespace around it.
 
-    Namespaces are declared where they change, prefixes are used for attributes only. Raises
+    Namespaces are declared where they change, prefixes are used for attributes only. An element without a
+    namespace is taken to be in that of its parent, as slixmpp writes it. Raises
     `InvalidStanzaError` for what XML can't carry: the peer would lose its stream over it.
     """
     parts: list[str] = []

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from slixmpp_e2e import __version__
-from slixmpp_e2e.cli import authority, demo, keys, show, structure
+from slixmpp_e2e.cli import authority, demo, keys, layers, objects, show, wrapping
 from slixmpp_e2e.cli.arguments import Subparsers
 from slixmpp_e2e.errors import ConfigurationError, E2EError
 
@@ -27,7 +27,7 @@ class _CommandModule(Protocol):
     def add_commands(self, subparsers: Subparsers) -> None: ...
 
 
-_MODULES: Final[tuple[_CommandModule, ...]] = (demo, keys, authority, show, structure)
+_MODULES: Final[tuple[_CommandModule, ...]] = (demo, keys, authority, show, layers, objects, wrapping)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _fail(reason: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slixmpp-e2e",
-        description="Keys, certificates and a look inside for end-to-end security (RFC 3923).",
+        description="Keys, certificates, and stanzas sealed, opened and looked into (RFC 3923).",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
 from slixmpp_e2e.cli.files import read_file
-from slixmpp_e2e.errors import ConfigurationError
+from slixmpp_e2e.errors import ConfigurationError, TimestampError
+from slixmpp_e2e.freshness import parse_date_time
 from slixmpp_e2e.media.addresses import bare
 
 if TYPE_CHECKING:
@@ -33,6 +34,16 @@ def days(text: str) -> int:
     return int(text)
 
 
+def moment(text: str) -> int:
+    """Read a point in time (RFC 3339); returns nanoseconds since 1970."""
+    try:
+        return parse_date_time(text)
+    except TimestampError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!a} is {error}; it should be as 2026-11-20T08:30:00Z"
+        ) from None
+
+
 def add_output_options(parser: argparse.ArgumentParser, *, default: str = ".") -> None:
     """Add where to write and whether files that exist may be replaced."""
     parser.add_argument(
@@ -45,7 +56,7 @@ def add_output_options(parser: argparse.ArgumentParser, *, default: str = ".") -
     parser.add_argument("--force", action="store_true", help="replace files that exist already")
 
 
-def add_password_options(parser: argparse.ArgumentParser, *, purpose: str) -> None:
+def add_password_options(parser: argparse._ActionsContainer, *, purpose: str) -> None:
     """Add the two ways to give a password; neither is the command line, which other users can read."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(

@@ -1,21 +1,20 @@
-"""`slixmpp-e2e inspect`: the structure of a CMS object, as far as it can be seen without a key (RFC 5652).
+"""The structure of a CMS object for people, as far as it can be seen without a key (RFC 5652).
 
 A diagnostic reader: it takes BER and algorithms that the plugin refuses, and it verifies nothing.
 """
 
-import argparse
 import base64
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import datetime
 from typing import Any, Final
 
 from asn1crypto import cms, pem
+from cryptography import x509
 
-from slixmpp_e2e.cli.arguments import Subparsers
-from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.certificates.names import certificate_jids
+from slixmpp_e2e.cli.arguments import shown
 from slixmpp_e2e.cli.show import printable
-from slixmpp_e2e.errors import ConfigurationError
 
 _CONTENT_TYPES: Final = {
     "data": "Data",
@@ -60,37 +59,30 @@ _Value = Any
 _Lines = Iterator[str]
 
 
-def add_commands(subparsers: Subparsers) -> None:
-    """Add `inspect`."""
-    inspect = subparsers.add_parser("inspect", help="show the structure of a CMS object; nothing is verified")
-    inspect.add_argument(
-        "file", type=Path, metavar="FILE", help="a CMS object in DER, BER, PEM or base64; - is standard input"
-    )
-    inspect.set_defaults(run=_inspect)
-
-
-def _inspect(arguments: argparse.Namespace) -> int:
-    path: Path = arguments.file
-    try:
-        text = describe_object(read_file(path))
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not a CMS object: {printable(str(error))}") from error
-    print(text)
-    return 0
-
-
 def describe_object(data: bytes) -> str:
     """Return the structure of a CMS object in DER, BER, PEM or base64, for people. Raises `ValueError`."""
-    encoded, form = _unwrapped(data)
+    encoded, form = unwrapped(data)
+    return "\n".join([f"{form}, {len(encoded)} octets", *object_lines(encoded)[0]])
+
+
+def object_lines(encoded: bytes) -> tuple[list[str], bytes | None]:
+    """Return the structure of a ContentInfo line by line, and what it has signed, where that is in it.
+
+    Raises `ValueError`.
+    """
     try:
         # To the last line before anything is shown: late parsing may fail at any of them.
-        return "\n".join([f"{form}, {len(encoded)} octets", *_content_info(encoded)])
+        info = cms.ContentInfo.load(encoded, strict=True)
+        lines = list(_content_info(info))
+        signed = info["content_type"].native == "signed_data"
+        content = info["content"]["encap_content_info"]["content"].native if signed else None
     except _UNPARSABLE as error:
         detail = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"it can't be parsed ({detail})") from error
+    return lines, content if isinstance(content, bytes) else None
 
 
-def _unwrapped(data: bytes) -> tuple[bytes, str]:
+def unwrapped(data: bytes) -> tuple[bytes, str]:
     """Return the octets of the ContentInfo, and in which form they came."""
     if data.startswith(b"\x30"):
         return data, "BER" if data[1:2] == b"\x80" else "DER or BER"
@@ -103,14 +95,13 @@ def _unwrapped(data: bytes) -> tuple[bytes, str]:
     try:
         encoded = base64.b64decode(b"".join(text.split()), validate=True)
     except ValueError as error:
-        raise ValueError("neither DER nor PEM nor base64; of a MIME part, give the body only") from error
+        raise ValueError("neither a stanza nor a MIME entity, nor DER, PEM or base64") from error
     if not encoded:
         raise ValueError("there is nothing in it")
     return encoded, "base64"
 
 
-def _content_info(encoded: bytes) -> _Lines:
-    info = cms.ContentInfo.load(encoded, strict=True)
+def _content_info(info: _Value) -> _Lines:
     kind = info["content_type"].native
     yield f"content type: {_content_type(kind)}"
     if kind == "signed_data":
@@ -158,7 +149,22 @@ def _certificate(choice: _Value) -> _Lines:
     certificate = choice.chosen
     digest = hashlib.sha256(certificate.dump()).hexdigest()
     yield f"certificate: {printable(certificate.subject.human_friendly)}"
+    yield f"  issued by {printable(certificate.issuer.human_friendly)}"
     yield f"  serial number {certificate.serial_number:x}, SHA-256 {digest}"
+    yield f"  names {_jids(certificate.dump())}"
+    yield f"  valid {_day(certificate.not_valid_before)} to {_day(certificate.not_valid_after)} UTC"
+
+
+def _jids(der: bytes) -> str:
+    try:
+        jids = certificate_jids(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.InvalidVersion):
+        return "nobody that can be read"
+    return ", ".join(printable(shown(jid)) for jid in sorted(jids)) or "no JID"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _enveloped_data(data: _Value) -> _Lines:

@@ -9,11 +9,11 @@ from typing import Any, Final
 from slixmpp import Iq
 
 from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
+from slixmpp_e2e.outer import NEVER_ANSWERED
 from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_jid, type_of
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.tables import Table
 
-_NEVER: Final = frozenset({"error", "result", "groupchat", "headline"})
 #: Answers to messages and presence of one bare JID in a minute.
 _PER_MINUTE: Final = 10
 _SENDERS: Final = 10_000
@@ -40,7 +40,7 @@ class Answers:
         `silent`: unsigned content is accepted from this sender, so that an answer to what was encrypted would
         tell him whether it decrypted (ERRATA E29).
         """
-        if type_of(stanza) in _NEVER or not stanza["from"].bare:
+        if type_of(stanza) in NEVER_ANSWERED or not stanza["from"].bare:
             return
         if not isinstance(error, RemoteError):
             error = RefusedError("it could not be judged")  # our store failed: the peer learns nothing of it

@@ -15,7 +15,8 @@ from slixmpp.jid import InvalidJID
 from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError
 from slixmpp_e2e.media.addresses import bare, read_jid
 from slixmpp_e2e.namespaces import CLIENT, DELAY
-from slixmpp_e2e.plugin.stanzas import E2E_TAG, forwarding_message, payload_of, stamp_of
+from slixmpp_e2e.outer import E2E_TAG, OPENED, payload
+from slixmpp_e2e.plugin.stanzas import forwarding_message, stamp_of
 from slixmpp_e2e.policy import Policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import KINDS, Outer, remap, stanza_type
@@ -27,7 +28,6 @@ _WRAPPERS: Final = {
     "{urn:xmpp:mam:2}result": "mam_result",
 }
 _STANZAS: Final = frozenset({f"{{{CLIENT}}}{kind}" for kind in KINDS})
-_OPENED: Final = frozenset({"normal", "chat", "headline"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,12 @@ class Forwarded:
         `stored` is when our server says that it stored the wrapper. Raises an `E2EError`: then there is
         something that must not be shown as it is (`is_shown_unopened` tells what may).
         """
-        if copy.message.find(E2E_TAG) is None or stanza_type(copy.message) not in _OPENED:
+        if copy.message.find(E2E_TAG) is None or stanza_type(copy.message) not in OPENED["message"]:
             self._check_clear(copy)
             return wrapper
         outer = self._outer(copy.message)
         result = self.protection.unprotect(
-            payload_of(copy.message),
+            payload(copy.message),
             outer,
             delayed_since=copy.stored if copy.stored is not None else stored,
             archived=copy.kind == "mam_result",
@@ -107,7 +107,7 @@ class Forwarded:
             raise RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
 
     def _must_be_protected(self, message: Element) -> bool:
-        if stanza_type(message) not in _OPENED:
+        if stanza_type(message) not in OPENED["message"]:
             return False
         try:
             return self.policy.must_be_protected(JID(message.get("from", "")), "message")

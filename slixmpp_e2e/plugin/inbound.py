@@ -8,32 +8,29 @@ import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
+from xml.etree.ElementTree import Element
 
-from slixmpp import JID, Iq, Message, Presence
-from slixmpp.jid import InvalidJID
+from slixmpp import Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
     CertificatesOnlyError,
     E2EError,
     MalformedError,
     RefusedError,
-    SignatureError,
     TimestampError,
 )
-from slixmpp_e2e.media.addresses import bare, read_jid
-from slixmpp_e2e.namespaces import DELAY, E2E, E2E_MISSPELT
+from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT
+from slixmpp_e2e.outer import E2E_TAG, OPENED, payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import (
-    E2E_TAG,
     Delivery,
     ReceiveFailure,
     Stanza,
     kind_of,
     own_jid,
-    payload_of,
     protected_stanza,
     stamp_of,
     type_of,
@@ -44,11 +41,6 @@ from slixmpp_e2e.stanza import Outer
 
 log = logging.getLogger(__name__)
 
-_OPENED: Final = {
-    "message": frozenset({"normal", "chat", "headline"}),
-    "presence": frozenset({"available", "unavailable"}),
-    "iq": frozenset({"get", "set", "result", "error"}),
-}
 #: The words of RFC 3923 7 and its appendix A that say that a peer could not verify us (ERRATA E03).
 _UNVERIFIED: Final = tuple(
     f"{{{namespace}}}{name}"
@@ -100,7 +92,7 @@ class Inbound:
             if copy is not None:
                 return self._copy(stanza, copy)
         payloads = stanza.xml.findall(E2E_TAG)
-        if not payloads or type_of(stanza) not in _OPENED[kind_of(stanza)]:
+        if not payloads or type_of(stanza) not in OPENED[kind_of(stanza)]:
             return self._unprotected(stanza)
         try:
             return self.open(stanza)
@@ -111,11 +103,11 @@ class Inbound:
 
     def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
-        payload = payload_of(stanza.xml)
+        text = payload(stanza.xml)
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = self.protection.unprotect(
-            payload, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
+            text, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
         )
         inner = protected_stanza(self.xmpp, result.stanza, result.report)
         if isinstance(stanza, Iq) and not inner["id"]:
@@ -128,26 +120,14 @@ class Inbound:
         return inner
 
     def _outer(self, stanza: Stanza) -> Outer:
-        own = own_jid(self.xmpp)
-        sender = self._sender(stanza)
-        recipient = stanza["to"] if stanza["to"].bare else JID(own.bare)
-        if bare(recipient) not in self.protection.identity.jids:
-            raise SignatureError("it is addressed to somebody else", reason="other-recipient")
-        kind = kind_of(stanza)
-        return Outer(kind, type_of(stanza), stanza["id"], sender, recipient)
-
-    def _sender(self, stanza: Stanza) -> JID:
-        """Return who a stanza is from. A domain that only looks the same after preparation is another one."""
-        sender: JID = stanza["from"]
-        if not sender.bare:
-            return JID(own_jid(self.xmpp).bare)
-        try:
-            read_jid(stanza.xml.get("from") or "")
-        except (InvalidJID, ValueError):
-            raise SignatureError(
-                "the sender's address is not written as it is compared", reason="name-mismatch"
-            ) from None
-        return sender
+        """Return what the servers vouch for; what has no `to` or no `from` is our own account's."""
+        own = own_jid(self.xmpp).bare
+        attributes = {**stanza.xml.attrib}
+        for name in ("to", "from"):
+            attributes[name] = attributes.get(name) or own
+        return read_outer(
+            Element(f"{{{CLIENT}}}{kind_of(stanza)}", attributes), self.protection.identity.jids
+        )
 
     def _delayed_since(self, stanza: Stanza) -> int | None:
         """Return when our own server stored a message (XEP-0203); what others say of it does not count."""
@@ -221,8 +201,8 @@ class Inbound:
         return stanza
 
     def _after_error(self, stanza: Stanza) -> None:
-        for payload in stanza.xml.findall(E2E_TAG):  # an echo is never opened (ERRATA E04)
-            stanza.xml.remove(payload)
+        for echo in stanza.xml.findall(E2E_TAG):  # it is never opened (ERRATA E04)
+            stanza.xml.remove(echo)
         error = stanza.xml.find(f"{{{stanza.namespace}}}error")
         if error is not None and any(error.find(tag) is not None for tag in _UNVERIFIED):
             self.protection.forget_inclusion(stanza["from"])

@@ -17,10 +17,10 @@ from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import E2EError, LocalError, NoCertificateError, TooLargeError, UnprotectableError
 from slixmpp_e2e.namespaces import E2E, EME, HINTS
+from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import (
-    E2E_TAG,
     Delivery,
     SendFailure,
     Stanza,
@@ -34,24 +34,12 @@ from slixmpp_e2e.plugin.stanzas import (
     own_jid,
     type_of,
 )
-from slixmpp_e2e.policy import Level, Policy
+from slixmpp_e2e.policy import RANK, Level, Policy
 from slixmpp_e2e.protection import Protection
 
 log = logging.getLogger(__name__)
 
-_NEVER_PROTECTED: Final = frozenset(
-    {"subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe", "error"}
-)
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
-_MUC_JOIN: Final = "{http://jabber.org/protocol/muc}x"
-#: `override` may ask for more than the policy, not for less.
-_RANK: Final = {
-    Level.OFF: 0,
-    Level.OPPORTUNISTIC: 1,
-    Level.SIGN: 2,
-    Level.ENCRYPT_UNSIGNED: 3,
-    Level.REQUIRED: 3,
-}
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 
 
@@ -124,25 +112,26 @@ class Outbound:
         demanded that may never be done.
         """
         to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
-        if not to.bare:
-            return self._never(asked, "a stanza without recipient is for the server, or for everybody")
-        if kind == "message" and kind_type == "groupchat":
-            return self._room(stanza, asked)
-        if kind == "presence" and (kind_type in _NEVER_PROTECTED or self._is_for_room(stanza)):
-            return self._never(asked, "subscriptions and presence in rooms are never protected")
+        why = never_protected(kind, kind_type, to)
+        if why is None and kind == "presence" and self._is_for_room(stanza):
+            why = "presence in rooms is never protected"
+        if why is not None:
+            if asked is None and kind_type == "groupchat" and to.bare and self.policy.has_own_entry(to):
+                asked = self.policy.level(to, kind)
+            return self._never(asked, why)
         level = self.policy.level(to, kind)
         if kind == "iq" and kind_type in {"result", "error"}:
             return self._level_of_response(stanza, level, asked)
         if level is Level.OPPORTUNISTIC and asked is not Level.OFF:
             level = Level.REQUIRED if self._opportunity(stanza) else Level.OFF
-        if asked is Level.OFF or (asked is not None and _RANK[asked] > _RANK[level]):
+        if asked is Level.OFF or (asked is not None and RANK[asked] > RANK[level]):
             level = asked
         if level is Level.OPPORTUNISTIC:  # asked for, beyond a policy of none
             level = Level.REQUIRED if self._opportunity(stanza) else Level.OFF
         if level is Level.OFF:
             return level
         if kind == "iq" and not to.resource:
-            return self._never(level, "a request to a bare JID is answered by its server, who can't read it")
+            return self._never(level, TO_BARE_JID)
         return level
 
     def _level_of_response(self, iq: Stanza, policy: Level, asked: Level | None) -> Level:
@@ -157,7 +146,7 @@ class Outbound:
             return Level.OFF
         if owed is None:
             raise UnprotectableError("the request that this answers is not known any more")
-        return max(due, key=_RANK.__getitem__)
+        return max(due, key=RANK.__getitem__)
 
     def _opportunity(self, stanza: Stanza) -> bool:
         to = stanza["to"]
@@ -165,15 +154,9 @@ class Outbound:
             return False
         return self.protection.can_encrypt_to(to)
 
-    def _room(self, stanza: Stanza, asked: Level | None) -> Level:
-        to = stanza["to"]
-        if asked is None and self.policy.has_own_entry(to):
-            asked = self.policy.level(to, "message")
-        return self._never(asked, "what goes to a room is read by everybody in it")
-
     def _is_for_room(self, presence: Stanza) -> bool:
         room = presence["to"].bare
-        if presence.xml.find(_MUC_JOIN) is not None and not self.policy.has_own_entry(presence["to"]):
+        if presence.xml.find(MUC_JOIN) is not None and not self.policy.has_own_entry(presence["to"]):
             self.exchanges.rooms.add(room)
         known = room in self.exchanges.rooms
         if type_of(presence) == "unavailable":

@@ -16,7 +16,8 @@ from typing import Any, Final
 from slixmpp_e2e.errors import LocalError, UnconfirmedError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.namespaces import SM
-from slixmpp_e2e.plugin.stanzas import E2E_TAG, SendFailure, Stanza
+from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.stanzas import SendFailure, Stanza
 from slixmpp_e2e.policy import Level
 
 log = logging.getLogger(__name__)

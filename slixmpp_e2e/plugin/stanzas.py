@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 from slixmpp.xmlstream import StanzaBase
 
-from slixmpp_e2e.errors import E2EError, MalformedError, RemoteError, TimestampError
+from slixmpp_e2e.errors import E2EError, RemoteError, TimestampError
 from slixmpp_e2e.freshness import parse_date_time
 from slixmpp_e2e.namespaces import CLIENT, E2E
 from slixmpp_e2e.policy import Level
@@ -23,7 +23,6 @@ from slixmpp_e2e.stanza import Kind, remap
 
 Stanza = Message | Presence | Iq
 
-E2E_TAG: Final = f"{{{E2E}}}e2e"
 _CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq": Iq}
 _DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
 _LEVEL: Final = "_e2e_level"
@@ -198,14 +197,6 @@ def mark_sealed(stanza: Stanza) -> None:
 def is_sealed(stanza: Stanza) -> bool:
     """Tell whether a stanza is an outer stanza that we made."""
     return getattr(stanza, _SEALED, False)
-
-
-def payload_of(element: Element) -> str:
-    """Return the text of the one `<e2e/>` in a stanza; raise `MalformedError` if there is anything else."""
-    payloads = element.findall(E2E_TAG)
-    if len(payloads) != 1 or len(payloads[0]):
-        raise MalformedError("there is not exactly one e2e element with nothing but text in it")
-    return payloads[0].text or ""
 
 
 def stamp_of(delays: Sequence[Element]) -> int | None:

@@ -531,7 +531,6 @@ class TestInspect:
             b"\x30\x84\xff\xff\xff\xff",
             b"\x30\x80" * 100_000,
             b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02",
-            b"Content-Type: application/pkcs7-mime\n\nMIIB",
             b"-----BEGIN CMS-----\n",
             b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
         ],

@@ -8,6 +8,7 @@ import pytest
 import slixmpp
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.namespaces import E2E
 from slixmpp_e2e.policy import Level
 from tests.server.clients import new_client
@@ -287,3 +288,17 @@ async def test_a_certificate_for_two_is_learned_for_both(pki, tmp_path):
         outer = sender.seal(sender.message("juliet@localhost/juliet", "hello"))
         assert juliet.unseal(carry(outer, f"{name}@localhost/{name}", juliet)) is not None
         assert juliet.plugin.protection.can_encrypt_to(slixmpp.JID(f"{name}@localhost"))
+
+
+async def test_what_has_no_recipient_leaves_as_it_is(romeo):
+    for kind in ("chat", "groupchat", "error"):
+        stanza = slixmpp.Message(romeo.xmpp, stype=kind)
+        assert romeo.seal(stanza) is stanza
+    assert not romeo.failures.sent
+
+
+@pytest.mark.parametrize("kind", ["groupchat", "error"])
+async def test_what_is_never_opened_is_not_protected_on_demand_either(romeo, kind):
+    stanza = slixmpp.Message(romeo.xmpp, stype=kind, sto="juliet@localhost/x")
+    with pytest.raises(UnprotectableError):
+        await romeo.plugin.protect(stanza, level="required")
