@@ -6,14 +6,13 @@ what the programs get, what was proven about it, and at the wire.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 
 import pytest
-from slixmpp import Iq
 from slixmpp.exceptions import IqError
 
 from .clients import Inbox
+from .command import offer_marriage, propose
 from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
 
@@ -21,7 +20,6 @@ pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"],
 
 #: Stands in no header, identifier or base64 by chance.
 SECRET = "the canary of Verona"
-Couple = Callable[..., AbstractAsyncContextManager[tuple[Party, Party]]]
 
 
 @pytest.fixture(scope="module")
@@ -123,47 +121,6 @@ async def test_an_unknown_command_is_refused_by_the_peer_and_not_by_the_protecti
     assert failure.value.condition == "item-not-found"
     assert romeo.trusts(failure.value.iq)
     assert romeo.check_opaque("item-not-found", SECRET) == 2
-
-
-def offer_marriage(party: Party) -> None:
-    """Add a command that asks for a name, and answers with an oath that holds it."""
-
-    def ask(_: Iq, session):
-        session["payload"] = party.plugin("xep_0004").make_form("form", "Marriage")
-        session["payload"].add_field(var="name", ftype="text-single", label="Who art thou?")
-        session["next"], session["has_next"] = swear, False
-        return session
-
-    def swear(form, session):
-        answer = party.plugin("xep_0004").make_form("result", "Oath")
-        answer.add_field(var="oath", value=f"I, {form.get_values()['name']}, take thee")
-        session["payload"], session["next"] = answer, None
-        return session
-
-    party.plugin("xep_0050").add_command(node="marry", name="Propose to Juliet", handler=ask)
-
-
-async def propose(party: Party, name: str) -> str:
-    """Go through the command with slixmpp's own workflow; return the oath."""
-    oath: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def fill_in(iq: Iq, session) -> None:
-        assert party.trusts(iq)
-        assert iq["command"]["form"].get_fields()["name"]["label"] == "Who art thou?"
-        form = party.plugin("xep_0004").make_form("submit")
-        form.add_field(var="name", value=name)
-        session["payload"], session["next"] = form, read
-        party.plugin("xep_0050").complete_command(session)
-
-    def read(iq: Iq, _) -> None:
-        assert party.trusts(iq)
-        oath.set_result(iq["command"]["form"].get_fields()["oath"]["value"])
-
-    def fail(iq: Iq, _) -> None:
-        oath.set_exception(IqError(iq))
-
-    party.plugin("xep_0050").start_command(party.peer, "marry", {"next": fill_in, "error": fail})
-    return await asyncio.wait_for(oath, 20)
 
 
 @with_plugins("xep_0012")
