@@ -47,6 +47,12 @@ def exchanged(proxy: RecordingProxy, peer: str) -> list[Element]:
     return sent + came
 
 
+def answers(proxy: RecordingProxy, peer: str) -> list[Element]:
+    """Return the error stanzas that a client behind a proxy sent to a bare JID."""
+    sent = (each for each in stanzas(proxy.recorded_from_clients) if each.get("type") == "error")
+    return [each for each in sent if _bare(each.get("to")) == peer]
+
+
 def check_opaque(proxy: RecordingProxy, peer: str, *words: str) -> int:
     """Assert that all that was exchanged with a bare JID is `<e2e/>`, without any of the words; return how many.
 
