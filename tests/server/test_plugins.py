@@ -206,3 +206,22 @@ async def test_in_band_bytestreams_in_both_directions(two):
     assert romeo.check_opaque("protocol/ibb", SECRET) == 2 * (1 + 25 + 37 + 1)
     assert romeo.unhurt
     assert juliet.unhurt
+
+
+@with_plugins("xep_0047")
+async def test_an_in_band_bytestream_of_messages(two):
+    """Nothing is acknowledged: the protection must not change the order."""
+    romeo, juliet = two
+    his = random.Random(2).randbytes(150_000)
+    blocks = Witness(juliet, "message/ibb_data")
+    juliet.plugin("xep_0047").auto_accept = True
+    opened = Inbox(juliet.xmpp, "ibb_stream_start")
+    stream = await romeo.plugin("xep_0047").open_stream(romeo.peer, use_messages=True, timeout=5)
+    taken = asyncio.ensure_future((await opened.next()).gather(timeout=30))
+    await stream.sendall(his)
+    await stream.close(timeout=20)
+    assert await taken == his
+    assert [message["ibb_data"]["seq"] for message in blocks.stanzas] == list(range(37))
+    assert blocks.convinced
+    assert romeo.check_opaque("protocol/ibb") == 2 + 37 + 2
+    assert juliet.unhurt
