@@ -1,7 +1,9 @@
 """Where nothing may be answered, nothing is; an iq is answered all the same (ARCHITECTURE invariant 14).
 
-Each test ends with an iq that is always answered: what stood before it on the stream has been judged by then.
+Tests end with an iq that is always answered: what stood before it on the stream has been judged by then.
 """
+
+from xml.etree.ElementTree import Element
 
 import pytest
 from slixmpp.exceptions import IqError
@@ -10,10 +12,10 @@ from slixmpp_e2e.namespaces import CLIENT, E2E, STANZAS
 from slixmpp_e2e.plugin.stanzas import E2E_TAG
 
 from .clients import Inbox, round_trip
-from .couple import Party, couple
+from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
 from .spoilt import JULIET, answer_to_iq, forged, other_octet, spoil, stranger
-from .wire import answers
+from .wire import answers, exchanged
 
 pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"], indirect=True)]
 
@@ -166,6 +168,24 @@ async def test_replays_are_answered_ten_times_a_minute_and_an_iq_beyond_that(two
     assert juliet.failures.reasons == ["seen"] * (PER_MINUTE + 5) + ["malformed"]
     assert (await inbox.next())["body"] == "once"
     assert inbox.empty
+
+
+async def test_a_request_that_is_replayed_is_carried_out_once_and_answered_each_time(two):
+    romeo, juliet = two
+    juliet.xmpp.register_plugin("xep_0199")
+    carried_out = Witness(juliet, "iq@type=get/ping")
+    ping = romeo.xmpp.make_iq_get(ito=JULIET)
+    ping.xml.append(Element("{urn:xmpp:ping}ping"))
+    outer = await romeo.plugin("e2e").protect(ping)
+    for _ in range(3):
+        romeo.xmpp.send(outer)
+    await answer_to_iq(romeo.xmpp)
+    (result,) = (each for each in exchanged(juliet.proxy, "romeo@localhost") if each.get("type") == "result")
+    first, second, _ = answers(juliet.proxy, "romeo@localhost")
+    assert result.get("id") == first.get("id") == second.get("id") == outer["id"]
+    assert all(answer[0].find(f"{{{E2E}}}bad-timestamp") is not None for answer in (first, second))
+    assert len(carried_out.stanzas) == 1
+    assert juliet.failures.reasons == ["seen", "seen", "malformed"]
 
 
 # --------------------------------------------------------------------------- by configuration
