@@ -22,7 +22,7 @@ WINDOW: Final = 300 * SECOND
 #: How far back the comparison with earlier timestamps goes.
 RECENT: Final = 600 * SECOND
 _ADJUSTMENT: Final = 60 * SECOND
-_MAX_FRACTION: Final = 30  # ERRATA E35
+_MAX_FRACTION: Final = 64
 
 _DATE_TIME: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"

@@ -259,7 +259,7 @@ class TestArriving:
         clock.pass_seconds(1000)
         error = refusal(romeos, late)
         assert (type(error), error.reason, error.answer) == (TimestampError, "old", BAD_TIMESTAMP)
-        assert romeos.unprotect(late, delayed_since=arrived).report.delayed
+        assert romeos.unprotect(late, delayed_since=arrived).report.arrival == "delayed"
 
     @given(xml=st.text(max_size=40) | st.binary(max_size=40))
     def test_no_xml_raises_anything_but_a_remote_error(self, pki, xml):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
-from slixmpp import Iq, Message, Presence
+from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
     CertificatesOnlyError,

@@ -10,7 +10,7 @@ from slixmpp_e2e.cms.enveloped_data import parse_enveloped_data
 from slixmpp_e2e.cms.recipients import DecryptionKeys
 from slixmpp_e2e.cms.signed_data import parse_signed_data
 from slixmpp_e2e.media import mime
-from slixmpp_e2e.plugin.stanzas import E2E_TAG
+from slixmpp_e2e.outer import E2E_TAG
 from tests.benchmarks.clock import Contestant, Effort, measure
 from tests.benchmarks.floor import Floor
 from tests.benchmarks.parties import Parties, Party, make_parties

@@ -161,7 +161,8 @@ class TestTampering:
             (message_cpim(FROM, TO, "DateTime: 9999-12-31T23:59:59Z"), TimestampError, "future", BAD_TIMESTAMP),
             (message_cpim(FROM, TO, "DateTime: 0001-01-01T00:00:00Z"), TimestampError, "old", BAD_TIMESTAMP),
             (message_cpim(content="Content-type: a/b\r\n\r\n"), RefusedError, "unsupported", NOT_ACCEPTABLE),
-            (message_cpim(content=""), MalformedError, "malformed", DECRYPTION_FAILED),
+            (message_cpim(content=""), MalformedError, "malformed", NOT_ACCEPTABLE),
+            (message_cpim(FROM, FROM, TO, DATED), MalformedError, "malformed", NOT_ACCEPTABLE),
         ],
     )  # fmt: skip
     def test_who_is_believed_is_told_what_was_wrong(

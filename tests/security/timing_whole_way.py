@@ -29,7 +29,8 @@ from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
 from slixmpp_e2e.errors import DECRYPTION_FAILED, RemoteError
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media import mime
-from slixmpp_e2e.plugin.stanzas import E2E_TAG, ReceiveFailure
+from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.stanzas import ReceiveFailure
 from tests.benchmarks.parties import JULIET, Parties, Party, make_parties
 from tests.benchmarks.tables import Table
 from tests.pki import make_pki
@@ -244,7 +245,7 @@ def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict
 
 def _forget(romeo: Party) -> None:
     """Forget the encrypted keys that came before: otherwise every forgery but the first ends with that."""
-    romeo.xmpp.plugin["e2e"].protection._claimed.clear()
+    romeo.xmpp.plugin["e2e"].protection._claimed._entries.clear()
 
 
 def _fresh(stanza: Any) -> Any:

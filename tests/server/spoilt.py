@@ -9,7 +9,8 @@ import slixmpp
 from slixmpp.exceptions import IqError
 
 from slixmpp_e2e.namespaces import E2E
-from slixmpp_e2e.plugin.stanzas import E2E_TAG, mark_sealed
+from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.stanzas import mark_sealed
 
 from .clients import Clients
 from .protected import PKI, introduce, protect

@@ -11,7 +11,7 @@ from slixmpp import Iq, Message, Presence
 from slixmpp.exceptions import IqError
 
 from slixmpp_e2e.namespaces import CLIENT, E2E, STANZAS
-from slixmpp_e2e.plugin.stanzas import E2E_TAG
+from slixmpp_e2e.outer import E2E_TAG
 
 from .clients import Inbox
 from .couple import Party, Witness, couple

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser, tostring
 
 from slixmpp_e2e.cli.loopback import WireRecord
 from slixmpp_e2e.namespaces import CLIENT, DELAY, EME, HINTS
-from slixmpp_e2e.plugin.stanzas import E2E_TAG
+from slixmpp_e2e.outer import E2E_TAG
 
 from .proxy import RecordingProxy
 

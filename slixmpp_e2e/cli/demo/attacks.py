@@ -7,9 +7,11 @@ what was wrong (RFC 3923 7).
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree.ElementTree import fromstring
+
+from slixmpp.jid import JID
 
 from slixmpp_e2e.cli.demo.acts import Attack, Expectation
 from slixmpp_e2e.cli.demo.stage import JULIET, ROMEO, Arrival, Participant, Stage
@@ -74,7 +76,10 @@ async def impersonate(stage: Stage) -> Attack:
     """Write to Romeo as Juliet, with Mallory's own and valid certificate."""
     forged = stage.mallory.make_message(ROMEO, _FORGED, mtype="chat")
     forged["from"] = JULIET
-    outer = await stage.mallory.plugin["e2e"].protect(forged)
+    plugin = stage.mallory.plugin["e2e"]
+    own = plugin.protection.identity
+    plugin.protection.identity = replace(own, jids=own.jids | {JID(JULIET).bare})  # it would not lie for her
+    outer = await plugin.protect(forged)
     trial = _Trial(stage.romeo)
     stage.romeo.wire.inject(str(outer).encode())
     return await trial.end(
