@@ -15,6 +15,9 @@ COMPONENT: Final = "jabber:component:accept"
 STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
 XML: Final = "http://www.w3.org/XML/1998/namespace"
 
+#: Ours: the request for a certificate, and its answer.
+CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"
+
 DELAY: Final = "urn:xmpp:delay"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"

@@ -9,6 +9,7 @@ own untouched; it never raises, and what it can't protect does not leave.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
@@ -65,6 +66,8 @@ class Outbound:
     exchanges: Exchanges
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
+    #: Called when something did not leave because a certificate is missing.
+    on_missing: Callable[[JID], None] = field(default=lambda _jid: None)
     resumption: Resumption = field(init=False)
 
     def __post_init__(self) -> None:
@@ -266,6 +269,8 @@ class Outbound:
         self.xmpp.event("e2e_send_failed", SendFailure(stanza, known))
         if isinstance(stanza, Iq):
             self._fail_iq(stanza, known)
+        if isinstance(error, NoCertificateError):
+            self.on_missing(stanza["to"])
 
     def _fail_iq(self, iq: Iq, error: E2EError) -> None:
         if type_of(iq) in {"get", "set"}:
