@@ -66,7 +66,7 @@ class Outbound:
     exchanges: Exchanges
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
-    #: Called when something did not leave because a certificate is missing.
+    #: Called when a message or an iq did not leave because a certificate is missing.
     on_missing: Callable[[JID], None] = field(default=lambda _jid: None)
     resumption: Resumption = field(init=False)
 
@@ -269,7 +269,9 @@ class Outbound:
         self.xmpp.event("e2e_send_failed", SendFailure(stanza, known))
         if isinstance(stanza, Iq):
             self._fail_iq(stanza, known)
-        if isinstance(error, NoCertificateError):
+        if isinstance(error, NoCertificateError) and not isinstance(
+            stanza, Presence
+        ):  # slixmpp sends some by itself
             self.on_missing(stanza["to"])
 
     def _fail_iq(self, iq: Iq, error: E2EError) -> None:

@@ -148,3 +148,12 @@ class TestRejections:
         )
         await errors.next()
         assert rejected.empty
+
+
+async def test_presence_that_slixmpp_sends_by_itself_asks_nobody(server, clients, proxy, pki):
+    romeo, juliet = await strangers(clients, pki, proxy.port)
+    failures = Failures(romeo)
+    romeo.send_presence(pto="juliet@localhost")
+    await round_trip(romeo)
+    assert [failure.error.code for failure in failures.sent] == ["no-certificate"]
+    assert "certificates_requested" not in romeo.plugin["e2e"].stats()
