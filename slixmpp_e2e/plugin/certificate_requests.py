@@ -62,15 +62,20 @@ class CertificateRequests:
     def __len__(self) -> int:
         return len(self._asked) + len(self._answered)
 
-    def missing(self, jid: JID) -> None:
-        """Ask for the certificate of a bare JID because one was needed, once in ten minutes. Never raises."""
+    def find(self, jid: JID) -> bool:
+        """Ask for the certificate of a bare JID because it is needed, once in ten minutes. Never raises.
+
+        Return whether it was asked for now.
+        """
         if not self.automatic or jid.bare == own_jid(self.xmpp).bare or self._asked.get(bare(jid)):
-            return
+            return False
         self._asked.put(bare(jid), True)
         try:
             self.ask(jid)
         except E2EError as error:
             log.info("the certificate of %s was not asked for: %s", jid.bare, error.diagnostics())
+            return False
+        return True
 
     def ask(self, jid: JID) -> None:
         """Ask for a certificate; raise a `LocalError`."""

@@ -6,6 +6,7 @@ raises: an exception here would end the stream.
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree.ElementTree import Element
@@ -70,6 +71,8 @@ class Inbound:
     forwarded: Forwarded
     requests: CertificateRequests
     stats: Counter[str]
+    #: Called with the JID whose certificate is there now.
+    on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
 
@@ -127,6 +130,7 @@ class Inbound:
             self.exchanges.received(stanza, inner, encrypted=result.report.encrypted)
         self.stats["opened"] += 1
         if result.learned:
+            self.on_learned(outer.sender)
             self.xmpp.event("e2e_certificate_learned", result.report)
         return inner
 
@@ -160,6 +164,8 @@ class Inbound:
                 return stale
         if isinstance(error, CertificatesOnlyError):
             self.stats["certificates_only"] += 1
+            if error.learned:
+                self.on_learned(stanza["from"])
         else:
             self._tell(stanza, error, stale)
         takes_unsigned = (

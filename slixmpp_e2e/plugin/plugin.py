@@ -80,7 +80,9 @@ class E2EPlugin(BasePlugin):
             raise ConfigurationError(f"our certificate is for {named}, but we log in as {own}")
         policy = read_policy(config["policy"], frozenset({own}))
         exchanges = Exchanges(xmpp)
-        options = OutboundOptions(config["max_stanza_size"], config["hints"], config["fallback_body"])
+        options = OutboundOptions(
+            config["max_stanza_size"], config["hints"], config["fallback_body"], config["certificate_wait"]
+        )
         self._outbound = Outbound(xmpp, protection, policy, exchanges, self._counters, options)
         self._resumption = self._outbound.resumption
         self._requests = CertificateRequests(
@@ -90,7 +92,7 @@ class E2EPlugin(BasePlugin):
             self._counters,
             automatic=config["request_certificates"],
         )
-        self._outbound.on_missing = self._requests.missing
+        self._outbound.parking.look_for = self._requests.find
         answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
@@ -102,6 +104,7 @@ class E2EPlugin(BasePlugin):
             Forwarded(xmpp, protection, policy),
             self._requests,
             self._counters,
+            self._outbound.parking.release,
             deliver_stale=config["deliver_stale"],
         )
         protection.on_clock_adjustment = self._clock_adjusted
@@ -150,6 +153,7 @@ class E2EPlugin(BasePlugin):
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
+        self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
@@ -217,5 +221,6 @@ class E2EPlugin(BasePlugin):
             **self._counters,
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
+            "parked": len(self._outbound.parking),
             "peers": len(self.protection) + len(self._requests),
         }

@@ -151,7 +151,7 @@ class TestRejections:
 
 
 async def test_presence_that_slixmpp_sends_by_itself_asks_nobody(server, clients, proxy, pki):
-    romeo, juliet = await strangers(clients, pki, proxy.port)
+    romeo, _ = await strangers(clients, pki, proxy.port)
     failures = Failures(romeo)
     romeo.send_presence(pto="juliet@localhost")
     await round_trip(romeo)
