@@ -22,7 +22,16 @@ from tests.interop.bouncycastle import BouncyCastle
 from tests.interop.gnutls import GnuTLS
 from tests.interop.nss import NSS
 from tests.interop.openssl import OpenSSL
-from tests.interop.peer import ISSUER_AND_SERIAL, KEY_IDENTIFIER, Cannot, Operation, Peer, PeerError, limit
+from tests.interop.peer import (
+    ISSUER_AND_SERIAL,
+    KEY_IDENTIFIER,
+    Cannot,
+    Envelope,
+    Operation,
+    Peer,
+    PeerError,
+    limit,
+)
 from tests.pki import MOMENT, PKI
 
 pytestmark = pytest.mark.peer
@@ -195,7 +204,7 @@ def test_we_decrypt_what_a_peer_encrypts(
 ) -> None:
     peer = start(kind)
     enveloped = peer.encrypt(
-        CONTENT, ["romeo"], transport=transport, cipher=cipher, key_identifier=named == KEY_IDENTIFIER
+        CONTENT, ["romeo"], Envelope(transport, cipher, key_identifier=named == KEY_IDENTIFIER)
     )
     parsed = parse_enveloped_data(enveloped)
     assert our_reading(pki, enveloped, "romeo") == CONTENT
@@ -214,7 +223,7 @@ def test_each_of_several_recipients_decrypts(
 ) -> None:
     peer, everybody = start(kind), ["juliet", "romeo", "rsa-3072"]
     ours = our_envelope(pki, CONTENT, everybody, "rsa-pkcs1", "aes128-cbc", ISSUER_AND_SERIAL)
-    theirs = peer.encrypt(CONTENT, everybody, transport="rsa-pkcs1", cipher="aes128-cbc")
+    theirs = peer.encrypt(CONTENT, everybody, Envelope())
     assert peer.decrypt(ours, recipient) == CONTENT
     assert our_reading(pki, theirs, recipient) == CONTENT
 
@@ -260,7 +269,7 @@ def test_we_verify_what_a_peer_signs_in_ber(start: Start, pki: PKI, kind: type[P
 def test_we_decrypt_what_a_peer_encrypts_in_ber(
     start: Start, pki: PKI, kind: type[Peer], cipher: str
 ) -> None:
-    enveloped = start(kind).encrypt(CONTENT * 100, ["romeo"], transport="rsa-pkcs1", cipher=cipher, ber=True)
+    enveloped = start(kind).encrypt(CONTENT * 100, ["romeo"], Envelope(cipher=cipher, ber=True))
     assert enveloped[:2] == b"\x30\x80"
     assert parse_enveloped_data(enveloped).size == len(enveloped)
     assert our_reading(pki, enveloped, "romeo") == CONTENT * 100
