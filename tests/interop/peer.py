@@ -7,7 +7,7 @@ tables in `slixmpp_e2e.cms` do.
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -86,6 +86,10 @@ class Peer(Protocol):
 
     def close(self) -> None:
         """End what runs."""
+
+
+#: Starts a peer, or returns the one that runs.
+Start = Callable[[type[Peer]], Peer]
 
 
 def limit(peer: type[Peer], operation: Operation, features: Iterable[str]) -> Cannot | None:

@@ -4,8 +4,6 @@ What we write goes out through a gateway, is opened by a peer and read without a
 by hand and secured by a peer comes in through a gateway and is opened by us.
 """
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
@@ -23,12 +21,10 @@ from tests.interop.bouncycastle import BouncyCastle
 from tests.interop.gnutls import GnuTLS
 from tests.interop.nss import NSS
 from tests.interop.openssl import OpenSSL
-from tests.interop.peer import Envelope, Peer, PeerError
+from tests.interop.peer import Envelope, Peer, PeerError, Start
 from tests.pki import PKI
 
 pytestmark = pytest.mark.peer
-
-Start = Callable[[type[Peer]], Peer]
 
 PEERS: tuple[type[Peer], ...] = (OpenSSL, NSS, GnuTLS, BouncyCastle)
 ENVELOPING: tuple[type[Peer], ...] = (OpenSSL, NSS, BouncyCastle)
@@ -146,17 +142,6 @@ def smime(start: Start, operation: str, entity: bytes, *options: str) -> bytes:
 
 
 # --------------------------------------------------------------------------- what others write
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time of this machine: peers sign with it, and take no other."""
-    return Clock(time.time_ns())
-
-
-@pytest.fixture
-def romeos(pki: PKI, clock: Clock) -> Endpoint:
-    return Endpoint.over(account(pki, pki["romeo"], clock))
 
 
 @pytest.fixture

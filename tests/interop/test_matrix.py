@@ -5,7 +5,7 @@ reason given there; where it can't, its help text must not know the option.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -30,13 +30,12 @@ from tests.interop.peer import (
     Operation,
     Peer,
     PeerError,
+    Start,
     limit,
 )
 from tests.pki import MOMENT, PKI
 
 pytestmark = pytest.mark.peer
-
-Start = Callable[[type[Peer]], Peer]
 
 PEERS: tuple[type[Peer], ...] = (OpenSSL, NSS, GnuTLS, BouncyCastle)
 ENVELOPING = (OpenSSL, NSS, BouncyCastle)
