@@ -33,7 +33,7 @@ STANZAS = {
     "iq": f"<iq from='{ROMEO}' to='{JULIET}' type='get' id='i1'><query xmlns='urn:x'/></iq>",
 }
 SEALED = ["enveloped-data", "signed-data"]
-#: A message of juliet's.
+#: `{}` is the timestamp.
 MESSAGE = (
     "Content-type: Message/CPIM\r\n\r\nFrom: <im:juliet@example.com>\r\nTo: <im:romeo@example.net>\r\n"
     "DateTime: {}\r\n\r\nContent-type: text/plain; charset=utf-8\r\n\r\nWherefore art thou?"
@@ -42,6 +42,7 @@ MESSAGE = (
 
 @pytest.fixture
 def content(clock: Clock) -> bytes:
+    """A message of juliet's, from now."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(clock.now // 10**9))
     return MESSAGE.format(f"{moment}.31Z").encode()
 
@@ -49,16 +50,10 @@ def content(clock: Clock) -> bytes:
 def by_openssl(start: Start, command: str, content: bytes, *options: str) -> bytes:
     """Return an opaque SignedData of juliet's as `openssl cms` or `openssl smime` makes it."""
     tool = start(OpenSSL).tool
-    keys = (
-        "-signer",
-        tool["juliet.crt"],
-        "-inkey",
-        tool["juliet.key"],
-        "-certfile",
-        tool["intermediate.crt"],
-    )
+    keys = ("-signer", tool["juliet.crt"], "-inkey", tool["juliet.key"])
+    above = ("-certfile", tool["intermediate.crt"])
     data = ("-in", tool.file("in", content), "-binary", "-nodetach", "-outform", "DER")
-    return tool.make("-out", command, "-sign", *data, *keys, *options)
+    return tool.make("-out", command, "-sign", *data, *keys, *above, *options)
 
 
 def by_nss(start: Start, content: bytes, name: str, *options: str) -> bytes:
@@ -68,6 +63,7 @@ def by_nss(start: Start, content: bytes, name: str, *options: str) -> bytes:
 
 
 def signer_of(signed: bytes) -> VerifiedSigner:
+    """Return who made an opaque SignedData; his certificate is not judged."""
     return parse_signed_data(signed).verify(CertificatePool())[1]
 
 

@@ -32,16 +32,19 @@ def ours(pki: PKI) -> str:
 
 
 def from_juliet(der: bytes) -> str:
+    """Return a message of juliet's to romeo with this object."""
     return wrap(documents.pkcs7_mime(der, "certs-only"), sender=JULIET, recipient=ROMEO)
 
 
 def by_openssl(start: Start, *names: str) -> bytes:
+    """Return the certificates with these names as OpenSSL puts them together."""
     tool = start(OpenSSL).tool
     files = (each for name in names for each in ("-certfile", tool[f"{name}.crt"]))
     return tool.make("-out", "crl2pkcs7", "-nocrl", "-outform", "DER", *files)
 
 
 def refusal(by: Endpoint, xml: str) -> RemoteError:
+    """Return why a stanza is not delivered."""
     with pytest.raises(RemoteError) as caught:
         by.unprotect(xml)
     return caught.value
