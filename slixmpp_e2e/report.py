@@ -66,7 +66,7 @@ class SecurityReport:
     #: For example `aes128-cbc` and `rsa-pkcs1`; None if not encrypted.
     encryption_algorithm: str | None
     key_management_algorithm: str | None
-    #: An algorithm was used that only an explicit policy lets through (SHA-1).
+    #: An algorithm was used that only an explicit policy lets through (SHA-1, Triple-DES).
     legacy: bool
     #: The checks that were made, in their order.
     checks: tuple[str, ...]

@@ -211,7 +211,7 @@ class Opener:
             signed = parse_signed_data(der)
         except MalformedError as error:
             raise SignatureError(str(error), reason="malformed") from None
-        if outermost and not signed.signer_infos and signed.content is None and signed.certificates:
+        if outermost and signed.holds_certificates_only:
             raise CertificatesOnlyError(signed.certificates)
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")

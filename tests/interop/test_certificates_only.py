@@ -93,12 +93,12 @@ def test_nss_reads_end_entities_only(start: Start, ours: str):
             nss.cmsutil("-D", "-i", nss.tool.file("in", der))
 
 
-def test_what_has_content_or_content_of_another_type_is_not_certificates_only(start: Start, romeos: Endpoint):
+def test_empty_content_is_none_but_of_another_type_it_is_something_else(start: Start, romeos: Endpoint):
     """RFC 8551 3.8: eContent is absent; NSS writes an empty one. 5652 11.1: id-data; GnuTLS says digestedData."""
     nss, gnutls = start(NSS), start(GnuTLS).tool
     written = nss.cmsutil("-O", "-r", "juliet", "-i", nss.tool.file("empty", b""))
     assert b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80\x00\x00" in written
-    assert refusal(romeos, from_juliet(written)).reason == "unsigned"
+    assert refusal(romeos, from_juliet(written)).reason == "certificates-only"
     generate = ("--p7-generate", "--outder", "--load-certificate", gnutls["juliet.crt"])
     written = gnutls.make("--outfile", *generate)
     assert b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x05" in written
