@@ -4,7 +4,6 @@ Finding the path and its signatures, validity and constraints are the library's;
 is checked here. **Not** checked: revocation, certificate policies.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
+from slixmpp_e2e.tables import Recent
 
 _MAX_DEPTH: Final = 5
 _CACHE: Final = 1024
@@ -75,7 +75,7 @@ class PathValidator:
             raise CertificateError("there are no trust anchors")
         self._store = verification.Store(self._anchors)
         self._intermediates = list(intermediates)
-        self._cache: OrderedDict[bytes, _Path] = OrderedDict()
+        self._cache: Recent[bytes, _Path] = Recent(_CACHE)
 
     def validate(
         self, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate] = (), *, at: datetime
@@ -87,7 +87,6 @@ class PathValidator:
         """
         known = self._cache.get(certificate.fingerprint)
         if known is not None and known.not_before <= at <= known.not_after:
-            self._cache.move_to_end(certificate.fingerprint)
             return known.chain
         verifier = (
             verification.PolicyBuilder()
@@ -110,7 +109,5 @@ class PathValidator:
             max(each.not_valid_before_utc for each in chain),
             min(each.not_valid_after_utc for each in chain),
         )
-        self._cache[certificate.fingerprint] = path
-        if len(self._cache) > _CACHE:
-            self._cache.popitem(last=False)
+        self._cache.put(certificate.fingerprint, path)
         return chain
