@@ -74,14 +74,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=Path("-"),
-        metavar="FILE",
-        help=f"{what}; default: standard input",
-    )
+    shared.add_file_argument(parser, what)
     own = parser.add_argument_group("who we are")
     own.add_argument(
         "--certificate", type=Path, metavar="FILE", help="our certificate, and its chain, in PEM"

@@ -13,11 +13,17 @@ from typing import Final
 
 from slixmpp_e2e.errors import MalformedError
 
+#: The media types of CMS objects, of old programs too (RFC 3851 3.1, 3.2).
+PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+#: And those of the second part of a multipart/signed.
+PKCS7_SIGNATURE: Final = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+
 _MAX_HEADER_OCTETS: Final = 16 * 1024
 _MAX_HEADERS: Final = 64
 _MAX_PARAMETERS: Final = 32
 _MAX_PARTS: Final = 32
 _HEADER_NAME: Final = re.compile(rb"[!-9;-~]+")
+_FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _UNQUOTED: Final = re.compile(
@@ -34,6 +40,11 @@ def canonical_line_breaks(data: bytes) -> bytes:
 
 
 # --------------------------------------------------------------------------- reading
+
+
+def begins_with_field(data: bytes) -> bool:
+    """Tell whether octets begin with a header field: an entity does, base64 alone does not (ERRATA E07)."""
+    return _FIELD.match(data) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +181,7 @@ def split_signed(entity: Entity) -> MultipartSigned:
         raise MalformedError("a multipart/signed has exactly two parts")
     content = _before(data, content_start, second - len(boundary) - 2)
     signature = parse_entity(_before(data, signature_start, third - len(boundary) - 2))
-    if signature.media_type not in {"application/pkcs7-signature", "application/x-pkcs7-signature"}:
+    if signature.media_type not in PKCS7_SIGNATURE:
         raise MalformedError("the second part is no signature")
     return MultipartSigned(content, signature, end)
 
