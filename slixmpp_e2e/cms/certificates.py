@@ -72,6 +72,16 @@ class ParsedCertificate:
         return identifier == self.issuer_and_serial or identifier == self.key_identifier  # noqa: PLR1714 faster
 
 
+def read_certificates(data: bytes) -> list[x509.Certificate]:
+    """Return the certificates in PEM, at least one, or the one in DER; raise `CertificateError`."""
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except (ValueError, x509.InvalidVersion) as error:
+        raise CertificateError(f"not a certificate in PEM or DER: {error}") from None
+
+
 def _issuer_and_serial(certificate: x509.Certificate) -> bytes:
     """Cut the IssuerAndSerialNumber out of the certificate: the library can't write every name it reads."""
     fields = Reader(certificate.tbs_certificate_bytes).enter()

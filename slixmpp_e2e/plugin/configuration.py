@@ -18,7 +18,7 @@ from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import ParsedCertificate, read_certificates
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
@@ -76,8 +76,15 @@ _TYPES: Final[dict[str, Any]] = {
     "signature": (str, type(None)),
     "cipher": str,
     "key_transport": str,
+    "allow_sha1": bool,
+    "allow_3des": bool,
+    "allow_early_draft": bool,
     "encrypt_to_self": (bool, str),
+    "request_certificates": bool,
     "window": int,
+    "deliver_stale": bool,
+    "send_errors": bool,
+    "hints": bool,
     "fallback_body": (str, type(None)),
     "max_stanza_size": int,
     "clock": Callable,
@@ -97,8 +104,9 @@ def check_options(config: Mapping[str, Any]) -> None:
 
 def _check_types(config: Mapping[str, Any]) -> None:
     for option, kind in _TYPES.items():
-        if not isinstance(config[option], kind) or (kind is int and isinstance(config[option], bool)):
-            raise ConfigurationError(f"{option} can't be {config[option]!r}")
+        value = config[option]
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+            raise ConfigurationError(f"{option} can't be {value!r}")
     if config["encrypt_to_self"] not in {True, False, _AUTO}:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')
 
@@ -210,7 +218,7 @@ def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certifica
     found: dict[str, frozenset[bytes]] = {}
     certificates: list[x509.Certificate] = []
     if isinstance(option, Mapping):
-        pairs = [(bare(jid), each) for jid, path in option.items() for each in _certificates(Path(path))]
+        pairs = [(_pinned_jid(jid), each) for jid, files in option.items() for each in _pinned(jid, files)]
     else:
         pairs = [
             (jid, each)
@@ -223,6 +231,20 @@ def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certifica
         found[jid] = found.get(jid, frozenset()) | {fingerprint}
         certificates.append(certificate)
     return found, certificates
+
+
+def _pinned(jid: Any, files: Any) -> list[x509.Certificate]:
+    found = [each for path in _files(files, "pins") for each in _certificates(path)]
+    if not found:
+        raise ConfigurationError(f"pins: there is no certificate for {jid}")
+    return found
+
+
+def _pinned_jid(jid: Any) -> str:
+    try:
+        return bare(jid)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"pins: {jid!r} is no JID") from None
 
 
 def _named(path: Path, certificate: x509.Certificate) -> frozenset[str]:
@@ -285,6 +307,8 @@ def _files(option: Any, name: str) -> list[Path]:
         return []
     if isinstance(option, (list, tuple)):
         return [path for each in option for path in _files(each, name)]
+    if not isinstance(option, (str, os.PathLike)):
+        raise ConfigurationError(f"{name} can't be {option!r}")
     path = Path(option)
     if not path.exists():
         raise ConfigurationError(f"{name}: there is no {path}")
@@ -296,8 +320,6 @@ def _files(option: Any, name: str) -> list[Path]:
 def _certificates(path: Path) -> list[x509.Certificate]:
     data = _read(path, "certificates")
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not a certificate in PEM or DER: {error}") from error
+        return read_certificates(data)
+    except CertificateError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
