@@ -1,4 +1,4 @@
-"""From the options of `register_plugin` to the objects that do the work: the only place that reads files.
+"""From the options of `register_plugin` to the objects that do the work.
 
 Every complaint names the option, the file and what to do about it.
 """
@@ -9,20 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-
 from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
-from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
-from slixmpp_e2e.cms.certificates import ParsedCertificate, read_certificates
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
-from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.protection import Options, Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
@@ -90,8 +87,6 @@ _TYPES: Final[dict[str, Any]] = {
     "clock": Callable,
 }
 
-_CERTIFICATE_FILES: Final = frozenset({".pem", ".crt", ".cer", ".der"})
-
 
 def check_options(config: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` for an option that does not exist: a misspelt one would be silently unsafe."""
@@ -117,8 +112,8 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     _check_types(config)
     identity = load_identity(config)
     clock: Callable[[], int] = config["clock"]
-    peers = [_certificates(path) for path in _files(config["peer_certificates"], "peer_certificates")]
-    pins, pinned = _pins(config["pins"])
+    peers = read_files(config["peer_certificates"], "peer_certificates")
+    pins, pinned = read_pins(config["pins"])
     store = _store(config, clock)
     try:
         authority = Authority(store, paths=_paths(config, pins), pins=pins)
@@ -150,7 +145,7 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
         encryption = _encryption_identity(config, password)
         if config["pkcs12"] is not None:
             return load_pkcs12(
-                _read(config["pkcs12"], "pkcs12"),
+                read_octets(config["pkcs12"], "pkcs12"),
                 password=password,
                 scheme=config["signature"],
                 encryption=encryption,
@@ -161,8 +156,8 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
                 "(`slixmpp-e2e keygen JID` makes a pair)"
             )
         return load_pem(
-            _read(config["certificate"], "certificate"),
-            _read(config["private_key"], "private_key"),
+            read_octets(config["certificate"], "certificate"),
+            read_octets(config["private_key"], "private_key"),
             password=password,
             scheme=config["signature"],
             encryption=encryption,
@@ -180,8 +175,8 @@ def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> I
         raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
     try:
         return load_pem(
-            _read(certificate, "encryption_certificate"),
-            _read(private_key, "encryption_private_key"),
+            read_octets(certificate, "encryption_certificate"),
+            read_octets(private_key, "encryption_private_key"),
             password=password,
         )
     except CertificateError as error:
@@ -198,62 +193,14 @@ def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> P
             pass
         case other:
             raise ConfigurationError(f'trust is "pkix" or "pinned", not {other!r}')
-    anchors = [
-        each for path in _files(config["trust_anchors"], "trust_anchors") for each in _certificates(path)
-    ]
+    anchors = read_all(config["trust_anchors"], "trust_anchors")
     if not anchors:
         if pins:
             return None
         raise ConfigurationError(
             "nobody could be trusted: set trust_anchors to the CA's certificate, or pins to those of the peers"
         )
-    between = [
-        each for path in _files(config["intermediates"], "intermediates") for each in _certificates(path)
-    ]
-    return PathValidator(anchors, between)
-
-
-def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certificate]]:
-    """Read pins: a mapping of JIDs to files, or files whose certificates say themselves whom they are for."""
-    found: dict[str, frozenset[bytes]] = {}
-    certificates: list[x509.Certificate] = []
-    if isinstance(option, Mapping):
-        pairs = [(_pinned_jid(jid), each) for jid, files in option.items() for each in _pinned(jid, files)]
-    else:
-        pairs = [
-            (jid, each)
-            for path in _files(option, "pins")
-            for each in _certificates(path)
-            for jid in _named(path, each)
-        ]
-    for jid, certificate in pairs:
-        fingerprint = ParsedCertificate.from_x509(certificate).fingerprint
-        found[jid] = found.get(jid, frozenset()) | {fingerprint}
-        certificates.append(certificate)
-    return found, certificates
-
-
-def _pinned(jid: Any, files: Any) -> list[x509.Certificate]:
-    found = [each for path in _files(files, "pins") for each in _certificates(path)]
-    if not found:
-        raise ConfigurationError(f"pins: there is no certificate for {jid}")
-    return found
-
-
-def _pinned_jid(jid: Any) -> str:
-    try:
-        return bare(jid)
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"pins: {jid!r} is no JID") from None
-
-
-def _named(path: Path, certificate: x509.Certificate) -> frozenset[str]:
-    found = certificate_jids(certificate)
-    if not found:
-        raise ConfigurationError(
-            f"pins: the certificate in {path} names no JID; write a mapping of JIDs to files"
-        )
-    return found
+    return PathValidator(anchors, read_all(config["intermediates"], "intermediates"))
 
 
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
@@ -289,37 +236,3 @@ def _options(config: Mapping[str, Any]) -> Options:
         open_repeated=bool(config["deliver_stale"]),
         window=int(config["window"]) * SECOND,
     )
-
-
-# --------------------------------------------------------------------------- files
-
-
-def _read(path: str | os.PathLike[str], option: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{option}: {error.strerror}: {path}") from error
-
-
-def _files(option: Any, name: str) -> list[Path]:
-    """Return the files that an option names: a file, a directory, or several of them."""
-    if option is None:
-        return []
-    if isinstance(option, (list, tuple)):
-        return [path for each in option for path in _files(each, name)]
-    if not isinstance(option, (str, os.PathLike)):
-        raise ConfigurationError(f"{name} can't be {option!r}")
-    path = Path(option)
-    if not path.exists():
-        raise ConfigurationError(f"{name}: there is no {path}")
-    if not path.is_dir():
-        return [path]
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in _CERTIFICATE_FILES)
-
-
-def _certificates(path: Path) -> list[x509.Certificate]:
-    data = _read(path, "certificates")
-    try:
-        return read_certificates(data)
-    except CertificateError as error:
-        raise ConfigurationError(f"{path}: {error}") from error

@@ -1,6 +1,6 @@
 """Options that can't work are said, with their name, before anything is sent."""
 
-import re
+from base64 import b64decode
 
 import pytest
 
@@ -68,11 +68,9 @@ def test_a_certificate_of_an_unknown_version_is_a_clear_error(pki, tmp_path, opt
     unknown = tmp_path / "v2.crt"
     unknown.write_bytes(_der(known).replace(der, bytes.fromhex("a003020101"), 1))
     complained = complaint(pki.options("romeo", **{option: unknown}))
-    assert re.match(re.escape(str(unknown)), complained)
+    assert str(unknown) in complained
     assert "not a certificate in PEM or DER" in complained
 
 
 def _der(pem: bytes) -> bytes:
-    from base64 import b64decode
-
     return b64decode(b"".join(pem.strip().splitlines()[1:-1]))
