@@ -30,7 +30,8 @@ _MAX_ATTRIBUTES: Final = 64
 _MAX_NAME: Final = 1024
 _MAX_ID: Final = 1024
 
-_ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+#: Characters that XML can't carry (XML 1.0 2.2).
+ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _TEXT: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _ATTRIBUTE: Final = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
@@ -99,7 +100,7 @@ def _qualified(tag: Any, default: str) -> tuple[str, str]:
 
 
 def _escape(value: str, table: dict[int, str]) -> str:
-    if not isinstance(value, str) or _ILLEGAL.search(value):
+    if not isinstance(value, str) or ILLEGAL.search(value):
         raise InvalidStanzaError(
             "a value that XML can't carry (a control character, half a character, no text)"
         )

@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
@@ -22,13 +21,6 @@ _MAX_DEPTH: Final = 5
 _CACHE: Final = 1024
 #: RFC 8550 4.4.4.
 _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
-# What cryptography raises for parts of a certificate that it reads only when it needs them.
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 Purpose = Literal["sign", "encrypt"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
@@ -38,7 +30,7 @@ def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
     """Raise `CertificateError` if the certificate's extensions forbid to use its key so (RFC 8550 4.4)."""
     try:
         extensions = certificate.extensions
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CertificateError(f"a certificate with unreadable extensions: {error}") from None
     for extension in extensions:
         value = extension.value
@@ -102,7 +94,7 @@ class PathValidator:
         intermediates = [*self._intermediates, *(hint.certificate for hint in hints)]
         try:
             chain = tuple(verifier.verify(certificate.certificate, intermediates).chain)
-        except (verification.VerificationError, *_UNREADABLE) as error:
+        except (verification.VerificationError, *UNREADABLE) as error:
             raise CertificateError(f"there is no path to a trust anchor: {error}") from None
         path = _Path(
             chain,

@@ -15,6 +15,16 @@ from slixmpp_e2e.cms.asn1 import CONSTRUCTED, CONTEXT, INTEGER, SEQUENCE, Reader
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
+#: What cryptography raises for parts of a certificate that it can't parse; it parses many only when asked for them.
+UNREADABLE: Final = (
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 _MINIMUM_RSA: Final = 2048
 _MAXIMUM_RSA: Final = 8192  # a larger key is a way to burn our time (RFC 8551 6)
 
@@ -45,12 +55,7 @@ class ParsedCertificate:
             key_identifier = tlv(CONTEXT, extension.value.digest)
         except x509.ExtensionNotFound:
             key_identifier = None
-        except (
-            ValueError,
-            UnsupportedAlgorithm,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
+        except UNREADABLE as error:
             raise CertificateError(f"a certificate can't be used: {error}") from None
         return cls(
             certificate=certificate,
@@ -124,7 +129,7 @@ class CertificatePool:
         found: ParsedCertificate | None
         try:
             found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CertificateError, Warning):
+        except (*UNREADABLE, x509.InvalidVersion, CertificateError, Warning):
             found = None
         self._parsed.put(der, found)
         return found

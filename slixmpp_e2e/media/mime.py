@@ -169,9 +169,7 @@ def split_signed(entity: Entity) -> MultipartSigned:
     """
     if entity.media_type != "multipart/signed":
         raise MalformedError("not multipart/signed")
-    boundary = entity.parameters.get("boundary", "").encode()
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
-        raise MalformedError("no boundary")
+    boundary = _boundary(entity)
     data = entity.data
     first, content_start = _delimiter(data, boundary, entity.body_start)
     second, signature_start = _delimiter(data, boundary, content_start)
@@ -198,9 +196,7 @@ def announced_digests(entity: Entity) -> frozenset[str]:
 
 def split_alternative(entity: Entity) -> tuple[Entity, ...]:
     """Return the parts of a multipart/alternative (RFC 2046 5.1.4), none of them opened; raise `MalformedError`."""
-    boundary = entity.parameters.get("boundary", "").encode()
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
-        raise MalformedError("no boundary")
+    boundary = _boundary(entity)
     data, parts = entity.data, list[Entity]()
     after, start = _delimiter(data, boundary, entity.body_start)
     while not data.startswith(b"--", after):
@@ -210,6 +206,13 @@ def split_alternative(entity: Entity) -> tuple[Entity, ...]:
         if len(parts) > _MAX_PARTS:
             raise MalformedError("too many parts")
     return tuple(parts)
+
+
+def _boundary(entity: Entity) -> bytes:
+    boundary = entity.parameters.get("boundary", "").encode()
+    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
+        raise MalformedError("no boundary")
+    return boundary
 
 
 def _delimiter(data: bytes, boundary: bytes, at: int) -> tuple[int, int]:
