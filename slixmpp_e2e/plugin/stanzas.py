@@ -55,8 +55,9 @@ class SendFailure:
 class ReceiveFailure:
     """What `e2e_error` carries: the stanza as it arrived, and why it was not delivered.
 
-    `stale` is the stanza inside and its report, where it was authenticated but is old, from the future, or
-    seen before; `skew` says by how many seconds.
+    `stale` is the stanza inside, where its signer was proven but it is old, from the future, seen before, or
+    presence older than the last; `plugin.report(stale)` judges it. `skew` is the distance of its timestamp in
+    seconds, negative where it is older; None where it was not compared.
     """
 
     stanza: Stanza

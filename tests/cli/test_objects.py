@@ -53,18 +53,6 @@ def directory(tmp_path, monkeypatch, pki):
 
 
 @pytest.fixture
-def run(capsysbinary):
-    """Run a command; returns exit code, standard output and standard error."""
-
-    def command(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsysbinary.readouterr()
-        return code, captured.out.decode(), captured.err.decode()
-
-    return command
-
-
-@pytest.fixture
 def sealed(run) -> str:
     code, output, errors = run("seal", "message.xml", *JULIET, *TO_ROMEO)
     assert (code, errors) == (0, "")
