@@ -150,8 +150,8 @@ class SignatureError(RemoteError):
     """There is no signature that proves who sent this.
 
     `reason` is one of `invalid`, `malformed`, `unknown-signer`, `untrusted`, `certificate-changed`,
-    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39). `name-mismatch` and `other-recipient`
-    are also said of addresses that can't be compared.
+    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39). `name-mismatch` and
+    `other-recipient` are also said of addresses that can't be compared.
     """
 
     code = "unverified-signature"

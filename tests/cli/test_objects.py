@@ -85,7 +85,10 @@ class TestSealAndOpen:
         code, output, errors = run("open", "sealed.xml", *ROMEO, "--json")
         found = json.loads(output)
         assert (code, errors, found["verdict"]) == (0, "", "authenticated")
-        assert found["report"].keys() == {each.name for each in fields(SecurityReport)} | {"authenticated"}
+        assert found["report"].keys() == {each.name for each in fields(SecurityReport)} | {
+            "authenticated",
+            "signer_trusted",
+        }
         assert found["report"]["certificate"]["jids"] == ["juliet@example.com"]
         assert found["report"]["outer_id"] == fromstring(sealed).get("id")
         assert (found["report"]["authenticated"], found["report"]["skew"]) == (True, 0.0)
