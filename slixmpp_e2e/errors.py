@@ -140,7 +140,7 @@ class MalformedError(RemoteError):
 
 
 class UndecryptableError(RemoteError):
-    """The object can't be decrypted."""
+    """The object can't be decrypted: `reason` is `decryption-failed`, or `not-for-us`, which everybody can see."""
 
     code = "decryption-failed"
     default_answer = DECRYPTION_FAILED
@@ -150,7 +150,8 @@ class SignatureError(RemoteError):
     """There is no signature that proves who sent this.
 
     `reason` is one of `invalid`, `malformed`, `unknown-signer`, `untrusted`, `certificate-changed`,
-    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39).
+    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39). `name-mismatch` and
+    `other-recipient` are also said of addresses that can't be compared.
     """
 
     code = "unverified-signature"
@@ -158,7 +159,10 @@ class SignatureError(RemoteError):
 
 
 class TimestampError(RemoteError):
-    """The timestamp forbids delivery: `reason` is `old`, `future`, `seen` or `missing` (RFC 3923 6.9)."""
+    """The timestamp forbids delivery (RFC 3923 6.9).
+
+    `reason` is `old`, `future`, `seen`, `missing`, or, of presence that would undo a later one, `decreasing`.
+    """
 
     code = "bad-timestamp"
     default_answer = BAD_TIMESTAMP
@@ -167,12 +171,17 @@ class TimestampError(RemoteError):
         super().__init__(detail, reason=reason)
         #: The stanza and what was proven about it, where it was authenticated all the same; else None.
         self.stale: tuple[Any, Any] | None = None
-        #: Seconds from the time that it was compared with to the timestamp; negative: it is older.
+        #: Seconds from the time that it was compared with to the timestamp; negative: it is older. None where
+        #: the timestamp was never read: nothing says when, or an encrypted key that came before.
         self.skew = skew
 
 
 class RefusedError(RemoteError):
-    """Verified, but not something that may be processed (an unknown required feature, a policy)."""
+    """Not something that may be processed.
+
+    `reason` is `unprotected` (in clear, where a policy or a request forbids it), `unsupported` (a content type, a
+    charset, a required feature) or `refused`.
+    """
 
     code = "refused"
 

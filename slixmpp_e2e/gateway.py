@@ -27,14 +27,12 @@ from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import OPENED, never_protected, payload, read_stanza, write_outer, written_jid
 from slixmpp_e2e.stanza import MAX_OCTETS, Kind
 
-PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _SMIME_TYPES: Final = {
     ID_SIGNED_DATA: "signed-data",
     ID_ENVELOPED_DATA: "enveloped-data",
     ID_AUTH_ENVELOPED_DATA: "authEnveloped-data",  # RFC 8551 3.2.2
 }
 _XML_SPACE: Final = " \t\r\n"
-_FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _BLANK_LINE: Final = re.compile(rb"^\r?\n", re.MULTILINE)
 #: The fields of a message's header that belong to the entity (RFC 2045 3).
 _OWN_FIELDS: Final = re.compile(rb"(?:content-[!-9;-~]*|mime-version):", re.IGNORECASE)
@@ -53,7 +51,7 @@ def unwrap(stanza_xml: bytes | str) -> bytes:
     where something else than an S/MIME object is in it.
     """
     data = _object(stanza_xml)
-    if not _FIELD.match(data):
+    if not mime.begins_with_field(data):
         return _entity(mime.decode_base64(data))
     _require_smime(mime.parse_entity(data))
     return data
@@ -65,10 +63,10 @@ def unwrap_der(stanza_xml: bytes | str) -> bytes:
     Raises what `unwrap` raises, and `RefusedError` (`unsupported`) for a multipart/signed.
     """
     data = _object(stanza_xml)
-    if _FIELD.match(data):
+    if mime.begins_with_field(data):
         entity = mime.parse_entity(data)
         _require_smime(entity)
-        if entity.media_type not in PKCS7_MIME:
+        if entity.media_type not in mime.PKCS7_MIME:
             raise RefusedError("a multipart/signed is not one CMS object", reason="unsupported")
         der = entity.decoded_body()
     else:
@@ -99,7 +97,7 @@ def _entity(der: bytes) -> bytes:
 
 
 def _require_smime(entity: mime.Entity) -> None:
-    if entity.media_type != "multipart/signed" and entity.media_type not in PKCS7_MIME:
+    if entity.media_type != "multipart/signed" and entity.media_type not in mime.PKCS7_MIME:
         raise RefusedError(f"no S/MIME object, but {entity.media_type[:60]}", reason="unsupported")
 
 
@@ -157,7 +155,7 @@ def _without_wrapper(data: bytes) -> bytes:
     own = True
     for line in data[: end.start()].splitlines(keepends=True):
         if line[:1] not in {b" ", b"\t"}:  # else it continues the field before
-            if not _FIELD.match(line):
+            if not mime.begins_with_field(line):
                 raise MalformedError("a line that is no header field")
             own = _OWN_FIELDS.match(line) is not None
         if own:

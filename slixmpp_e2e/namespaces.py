@@ -14,6 +14,8 @@ SERVER: Final = "jabber:server"
 COMPONENT: Final = "jabber:component:accept"
 STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
 XML: Final = "http://www.w3.org/XML/1998/namespace"
+#: The name of xml:lang.
+LANG: Final = f"{{{XML}}}lang"
 
 #: Ours: the request for a certificate, and its answer.
 CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"

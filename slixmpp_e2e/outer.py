@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement
 
-from slixmpp.jid import JID, InvalidJID
+from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import (
     InvalidStanzaError,
@@ -133,7 +133,7 @@ def _address(text: str | None, own: Collection[str], what: str, reason: str) -> 
     try:
         read_jid(text)
         return JID(text)
-    except (InvalidJID, ValueError):
+    except ValueError:
         raise SignatureError(
             f"the address in {what} is none, or is not written as it is compared", reason=reason
         ) from None
@@ -188,6 +188,6 @@ def written_jid(address: JID | str) -> JID:
     try:
         jid = JID(address)
         bare(jid)
-    except (InvalidJID, ValueError):
+    except ValueError:
         raise InvalidStanzaError(f"{str(address)[:80]!a} is no address") from None
     return jid

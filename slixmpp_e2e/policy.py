@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from slixmpp.jid import JID, InvalidJID
+from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import ConfigurationError
 from slixmpp_e2e.media.addresses import bare
@@ -97,8 +97,8 @@ class Policy:
 def read_policy(entries: Mapping[str, str | Mapping[str, str]], own: frozenset[str] = frozenset()) -> Policy:
     """Return the policy of a configuration; raise `ConfigurationError`.
 
-    Keys are `*`, a domain (its users), a bare JID, or `jid:` with a domain (the domain itself). Values are
-    a level, or levels by kind of stanza with `inbound` for what may be accepted:
+    Keys, strings or JIDs, are `*`, a domain (its users), a bare JID, or `jid:` with a domain (the domain
+    itself). Values are a level, or levels by kind of stanza with `inbound` for what may be accepted:
     `{"message": "required", "iq": "off", "inbound": "opportunistic"}`; kinds left out are `off`.
     """
     found: dict[str, _Entry] = {}
@@ -107,14 +107,17 @@ def read_policy(entries: Mapping[str, str | Mapping[str, str]], own: frozenset[s
     return Policy(found, own)
 
 
-def _read_key(key: str) -> str:
+def _read_key(key: object) -> str:
+    if not isinstance(key, (str, JID)):
+        raise ConfigurationError(f"policy: {key!r} is no JID, domain or *")
+    key = str(key)
     if key == "*":
         return key
     exactly = key.startswith(_EXACTLY)
     try:
         jid = JID(key.removeprefix(_EXACTLY))
         normalised = bare(jid)
-    except (InvalidJID, ValueError):
+    except ValueError:
         raise ConfigurationError(f"policy: {key!r} is no JID, domain or *") from None
     if jid.resource:
         raise ConfigurationError(f"policy: {key!r} has a resource; entries are for bare JIDs")
@@ -122,6 +125,8 @@ def _read_key(key: str) -> str:
 
 
 def _read_entry(key: str, value: str | Mapping[str, str]) -> _Entry:
+    if not isinstance(value, (str, Mapping)):
+        raise ConfigurationError(f"policy for {key}: {value!r} is no level; levels are {', '.join(Level)}")
     given = dict.fromkeys(KINDS, value) if isinstance(value, str) else dict(value)
     unknown = given.keys() - KINDS - {_INBOUND}
     if unknown:

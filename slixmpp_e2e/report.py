@@ -13,7 +13,10 @@ Arrival = Literal["live", "delayed", "archived"]
 
 
 class Trust(StrEnum):
-    """How a certificate came to be believed, strongest first."""
+    """How a certificate came to be believed, strongest first.
+
+    So far only `pkix`, `pinned` and `untrusted` are given.
+    """
 
     #: A person compared fingerprints.
     VERIFIED = "verified"
@@ -49,7 +52,7 @@ class SecurityReport:
     signer: JID | None
     #: The signer's certificate; None if unsigned.
     certificate: x509.Certificate | None
-    #: How that certificate is trusted.
+    #: How that certificate is trusted; `untrusted` if unsigned.
     trust: Trust
     #: When the sender says it was sent, to the microsecond.
     timestamp: datetime | None
@@ -66,9 +69,10 @@ class SecurityReport:
     #: For example `aes128-cbc` and `rsa-pkcs1`; None if not encrypted.
     encryption_algorithm: str | None
     key_management_algorithm: str | None
-    #: An algorithm was used that only an explicit policy lets through (SHA-1, Triple-DES).
+    #: An algorithm was used that only an explicit option lets through: SHA-1, Triple-DES.
     legacy: bool
-    #: The checks that were made, in their order.
+    #: The checks that were passed, in their order: `decryption`, `signature`, `names`, `validity`, `key-usage`, the
+    #: word of `trust`, `binding` (to the outer stanza), then `timestamp` and `replay`, or `archive`.
     checks: tuple[str, ...]
     #: The id that the stanza had on the way.
     outer_id: str

@@ -50,6 +50,9 @@ class TestWhoseEntryCounts:
         assert not policy({}).must_be_protected(JULIET, "message")
         assert not policy({}).takes_unsigned(JULIET, "message")
 
+    def test_a_key_may_be_a_jid(self):
+        assert policy({JID("juliet@example.com"): "sign"}).level(JULIET, "iq") is Level.SIGN
+
     def test_our_own_account_may_have_an_entry_of_its_own(self):
         assert (
             policy({"romeo@example.net": "required"}).level(JID("romeo@example.net/x"), "iq")
@@ -139,6 +142,9 @@ class TestMistakes:
             ({"*": "Required"}, "levels are"),
             ({"*": ""}, "levels are"),
             ({"*": {"message": "on"}}, "levels are"),
+            ({"*": 5}, "levels are"),
+            ({"*": None}, "levels are"),
+            ({5: "off"}, "no JID"),
             ({"*": {"inbound": "on"}}, "levels are"),
             ({"*": {"mesage": "off", "query": "off"}}, "mesage, query is no kind of stanza"),
         ],

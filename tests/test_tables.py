@@ -1,11 +1,11 @@
-"""A map that never grows for good."""
+"""Maps that never grow for good."""
 
 from collections import OrderedDict
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slixmpp_e2e.tables import Table
+from slixmpp_e2e.tables import Recent, Table
 
 
 class Clock:
@@ -116,3 +116,34 @@ def test_it_does_what_a_plain_list_of_entries_would(actions, size):
                 assert entries.pop(key) == alive
                 model.pop(key, None)
         assert len(entries) <= size
+
+
+def test_of_what_is_kept_by_use_that_goes_which_was_used_longest_ago():
+    entries: Recent[str, int] = Recent(2)
+    entries.put("a", 1)
+    entries.put("b", 2)
+    assert entries.get("a") == 1
+    entries.put("c", 3)
+    assert "b" not in entries
+    assert list(entries) == ["a", "c"]
+    assert (entries.pop("c"), entries.pop("c")) == (3, None)
+
+
+@given(ACTIONS, st.integers(1, 4))
+def test_what_is_kept_by_use_does_what_a_plain_list_of_entries_would(actions, size):
+    entries: Recent[str, int] = Recent(size)
+    model: list[tuple[str, int]] = []
+    for number, (action, key, _) in enumerate(actions):
+        kept = dict(model).get(key)
+        match action:
+            case "put" | "update":
+                entries.put(key, number)
+                model = [*(each for each in model if each[0] != key), (key, number)][-size:]
+            case "get":
+                assert entries.get(key) == kept
+                if kept is not None:
+                    model = [*(each for each in model if each[0] != key), (key, kept)]
+            case "pop":
+                assert entries.pop(key) == kept
+                model = [each for each in model if each[0] != key]
+        assert list(entries) == [each[0] for each in model]

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.cms.capabilities import capabilities_attribute, preference_attribute
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import ParsedCertificate, read_certificates
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.cms.signed_data import Signer
 from slixmpp_e2e.errors import CertificateError
@@ -116,9 +116,9 @@ def load_pem(
     """
     try:
         key = load_pem_private_key(private_key, password)
-        found = x509.load_pem_x509_certificates(certificates)
+        found = read_certificates(certificates)
         own = [each for each in found if each.public_key() == key.public_key()]
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, CertificateError) as error:
         raise CertificateError(f"unreadable key or certificate: {error}") from None
     if not own:
         raise CertificateError("none of the certificates belongs to the private key")

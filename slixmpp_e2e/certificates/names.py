@@ -16,22 +16,12 @@ from cryptography import x509
 from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.asn1 import UTF8_STRING, Reader, tlv
+from slixmpp_e2e.cms.certificates import UNREADABLE
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.media.addresses import bare, jid_to_uri, read_jid, uri_to_jid
 
 #: RFC 6120 13.7.1.4.
 XMPP_ADDR: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")
-
-# What cryptography raises for extensions that it can't parse, or for general names that it does not know.
-_UNREADABLE: Final = (
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
-    x509.UnsupportedGeneralNameType,
-    KeyError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
 
 
 class CertificateNameError(CertificateError):
@@ -89,7 +79,7 @@ def _named(source: x509.Certificate | x509.CertificateSigningRequest) -> frozens
     try:
         names = source.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return frozenset(_jids(names))
-    except _UNREADABLE:
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return frozenset()
 
 

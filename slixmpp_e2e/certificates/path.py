@@ -4,31 +4,23 @@ Finding the path and its signatures, validity and constraints are the library's;
 is checked here. **Not** checked: revocation, certificate policies.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
+from slixmpp_e2e.tables import Recent
 
 _MAX_DEPTH: Final = 5
 _CACHE: Final = 1024
 #: RFC 8550 4.4.4.
 _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
-# What cryptography raises for parts of a certificate that it reads only when it needs them.
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
 
 Purpose = Literal["sign", "encrypt"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
@@ -38,7 +30,7 @@ def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
     """Raise `CertificateError` if the certificate's extensions forbid to use its key so (RFC 8550 4.4)."""
     try:
         extensions = certificate.extensions
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CertificateError(f"a certificate with unreadable extensions: {error}") from None
     for extension in extensions:
         value = extension.value
@@ -75,7 +67,7 @@ class PathValidator:
             raise CertificateError("there are no trust anchors")
         self._store = verification.Store(self._anchors)
         self._intermediates = list(intermediates)
-        self._cache: OrderedDict[bytes, _Path] = OrderedDict()
+        self._cache: Recent[bytes, _Path] = Recent(_CACHE)
 
     def validate(
         self, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate] = (), *, at: datetime
@@ -87,7 +79,6 @@ class PathValidator:
         """
         known = self._cache.get(certificate.fingerprint)
         if known is not None and known.not_before <= at <= known.not_after:
-            self._cache.move_to_end(certificate.fingerprint)
             return known.chain
         verifier = (
             verification.PolicyBuilder()
@@ -103,14 +94,12 @@ class PathValidator:
         intermediates = [*self._intermediates, *(hint.certificate for hint in hints)]
         try:
             chain = tuple(verifier.verify(certificate.certificate, intermediates).chain)
-        except (verification.VerificationError, *_UNREADABLE) as error:
+        except (verification.VerificationError, *UNREADABLE) as error:
             raise CertificateError(f"there is no path to a trust anchor: {error}") from None
         path = _Path(
             chain,
             max(each.not_valid_before_utc for each in chain),
             min(each.not_valid_after_utc for each in chain),
         )
-        self._cache[certificate.fingerprint] = path
-        if len(self._cache) > _CACHE:
-            self._cache.popitem(last=False)
+        self._cache.put(certificate.fingerprint, path)
         return chain

@@ -1,6 +1,5 @@
 """Whether a certificate is somebody's: names, pins, paths."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.tables import Recent
 
 _FACTS: Final = 1024
 
@@ -76,7 +76,7 @@ class Authority:
         self._store = store
         self._paths = paths
         self._pins = dict(pins or {})
-        self._facts: OrderedDict[bytes, _Facts] = OrderedDict()
+        self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
 
     def judge(
         self,
@@ -120,9 +120,7 @@ class Authority:
                 certificate_jids(certificate.certificate),
                 {purpose: _forbidden(certificate.certificate, purpose) for purpose in PURPOSES},
             )
-            self._facts[certificate.fingerprint] = known
-            if len(self._facts) > _FACTS:
-                self._facts.popitem(last=False)
+            self._facts.put(certificate.fingerprint, known)
         return known
 
     @staticmethod

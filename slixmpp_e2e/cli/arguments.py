@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote
 
-from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.cli.files import STANDARD_INPUT, read_file
 from slixmpp_e2e.errors import ConfigurationError, TimestampError
 from slixmpp_e2e.freshness import parse_date_time
 from slixmpp_e2e.media.addresses import bare
@@ -42,6 +42,18 @@ def moment(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{text!a} is {error}; it should be as 2026-11-20T08:30:00Z"
         ) from None
+
+
+def add_file_argument(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the one file that a command reads (`file`), standard input where none is named."""
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=STANDARD_INPUT,
+        metavar="FILE",
+        help=f"{what}; default: standard input",
+    )
 
 
 def add_output_options(parser: argparse.ArgumentParser, *, default: str = ".") -> None:

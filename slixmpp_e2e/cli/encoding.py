@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from slixmpp_e2e.certificates.keys import PrivateKey
 from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.cms.certificates import read_certificates
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 
@@ -87,17 +88,15 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 
 
 def parse_certificates(data: bytes, path: Path) -> list[x509.Certificate]:
-    """Return the certificates in PEM or DER octets; `path` is for the error."""
+    """Return the certificates in PEM or DER octets; raises `ConfigurationError`, which names `path`."""
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
-    except (ValueError, x509.InvalidVersion) as error:
-        raise ConfigurationError(f"{path}: not a certificate in PEM or DER.") from error
+        return read_certificates(data)
+    except CertificateError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def parse_request(data: bytes, path: Path) -> x509.CertificateSigningRequest:
-    """Return the certification request in PEM or DER octets; raises `ConfigurationError`."""
+    """Return the certification request in PEM or DER octets; raises `ConfigurationError`, which names `path`."""
     try:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_csr(data)

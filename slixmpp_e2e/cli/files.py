@@ -9,10 +9,11 @@ from typing import Final
 
 from slixmpp_e2e.errors import ConfigurationError
 
+#: How a command line names it.
+STANDARD_INPUT: Final = Path("-")
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 _LARGEST: Final = 16 * 1024 * 1024
-_STANDARD_INPUT: Final = Path("-")
 
 
 def read_file(path: Path, *, limit: int = _LARGEST) -> bytes:
@@ -20,7 +21,7 @@ def read_file(path: Path, *, limit: int = _LARGEST) -> bytes:
 
     Raises `OSError`, and `ConfigurationError` for more than `limit` octets.
     """
-    if path == _STANDARD_INPUT:
+    if path == STANDARD_INPUT:
         data = sys.stdin.buffer.read(limit + 1)
     else:
         with path.open("rb") as file:

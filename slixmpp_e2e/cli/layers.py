@@ -5,27 +5,23 @@ the plugin would have refused long ago, and says where it can't.
 """
 
 import argparse
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 from xml.etree.ElementTree import Element
 
-from slixmpp_e2e.cli.arguments import Subparsers
+from slixmpp_e2e.cli.arguments import Subparsers, add_file_argument
 from slixmpp_e2e.cli.files import read_file
 from slixmpp_e2e.cli.show import printable
 from slixmpp_e2e.cli.structure import describe_object, object_lines, unwrapped
 from slixmpp_e2e.errors import ConfigurationError, MalformedError, RemoteError
-from slixmpp_e2e.gateway import PKCS7_MIME
 from slixmpp_e2e.media import cpim, mime, xmpp_xml
 from slixmpp_e2e.outer import E2E_TAG, kind_of, read_stanza
 
 _Value = TypeVar("_Value")
 
 _DAMAGED: Final = 1
-_FIELD: Final = re.compile(rb"[!-9;-~]+:")
-_SIGNATURES: Final = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _DEEPEST: Final = 8
 _LONGEST_TEXT: Final = 400
 
@@ -35,14 +31,7 @@ def add_commands(subparsers: Subparsers) -> None:
     inspect = subparsers.add_parser(
         "inspect", help="show what is in a stanza, a MIME entity or a CMS object; nothing is verified"
     )
-    inspect.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=Path("-"),
-        metavar="FILE",
-        help="a stanza, a MIME entity, or a CMS object in DER, BER, PEM or base64; default: standard input",
-    )
+    add_file_argument(inspect, "a stanza, a MIME entity, or a CMS object in DER, BER, PEM or base64")
     inspect.set_defaults(run=_inspect)
 
 
@@ -78,7 +67,7 @@ class Description:
 
     def object(self, data: bytes) -> None:
         """Describe what stands in an `<e2e/>`: a MIME entity, or base64 without one (ERRATA E07)."""
-        if _FIELD.match(data):
+        if mime.begins_with_field(data):
             self.inside(self.entity, data)
         else:
             self.inside(self.cms, data)
@@ -95,7 +84,7 @@ class Description:
             self.inside(self.entity, parts.content)
             self.say("signature:")
             self.inside(self.entity, parts.signature.data)
-        elif entity.media_type in PKCS7_MIME | _SIGNATURES:
+        elif entity.media_type in mime.PKCS7_MIME | mime.PKCS7_SIGNATURE:
             self.inside(self.cms, entity.decoded_body())
         elif entity.media_type == "message/cpim":
             self.inside(self.message, entity.decoded_body())
@@ -132,7 +121,7 @@ class Description:
         self.say(f"CMS object: {form}, {len(encoded)} octets")
         for line in lines:
             self.say(f"  {line}")
-        if content is not None and _FIELD.match(content):
+        if content is not None and mime.begins_with_field(content):
             self.inside(self.entity, content)
 
     def text(self, body: bytes) -> None:
@@ -164,13 +153,13 @@ def describe(data: bytes) -> Description:
     start = data.lstrip()
     if start.startswith(b"<"):
         found.stanza(read_stanza(data))
-    elif _FIELD.match(start) and not data.startswith(b"\x30"):
+    elif mime.begins_with_field(start) and not data.startswith(b"\x30"):
         found.say(f"MIME, {len(start)} octets")
         found.inside(found.entity, start)
     else:
         found.lines += describe_object(data).split("\n")
         content = object_lines(unwrapped(data)[0])[1]
-        if content is not None and _FIELD.match(content):
+        if content is not None and mime.begins_with_field(content):
             found.inside(found.entity, content)
     return found
 

@@ -1,23 +1,18 @@
 """`slixmpp-e2e seal` and `open`: one stanza protected, or opened and judged, without a stream."""
 
 import argparse
-import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-
-from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers, read_password
-from slixmpp_e2e.cli.encoding import fingerprint
 from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.cli.reports import describe_report
 from slixmpp_e2e.cli.show import printable
 from slixmpp_e2e.cli.wrapping import write_octets
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
@@ -27,7 +22,6 @@ from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import E2EError, LocalError, RemoteError, TimestampError
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.policy import Level, read_policy
-from slixmpp_e2e.report import SecurityReport
 from slixmpp_e2e.stanza import serialise
 
 _REFUSED: Final = 1
@@ -74,14 +68,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=Path("-"),
-        metavar="FILE",
-        help=f"{what}; default: standard input",
-    )
+    shared.add_file_argument(parser, what)
     own = parser.add_argument_group("who we are")
     own.add_argument(
         "--certificate", type=Path, metavar="FILE", help="our certificate, and its chain, in PEM"
@@ -174,30 +161,6 @@ def _open(arguments: argparse.Namespace) -> int:
 
 
 # --------------------------------------------------------------------------- saying it
-
-
-def describe_report(report: SecurityReport) -> dict[str, Any]:
-    """Return a report field by field, as JSON has it: times in RFC 3339, the certificate by what it says."""
-    found: dict[str, Any] = {"authenticated": report.authenticated}
-    for each in dataclasses.fields(report):
-        value = getattr(report, each.name)
-        if isinstance(value, x509.Certificate):
-            value = {
-                "subject": value.subject.rfc4514_string(),
-                "issuer": value.issuer.rfc4514_string(),
-                "jids": sorted(certificate_jids(value)),
-                "not_before": value.not_valid_before_utc.isoformat(),
-                "not_after": value.not_valid_after_utc.isoformat(),
-                "sha256": fingerprint(value),
-            }
-        elif isinstance(value, datetime):
-            value = value.isoformat()
-        elif isinstance(value, tuple):
-            value = list(value)
-        elif value is not None and not isinstance(value, bool | float):
-            value = str(value)
-        found[each.name] = value
-    return found
 
 
 def _lines(report: dict[str, Any], indent: str = "  ") -> list[str]:

@@ -17,6 +17,7 @@ from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers, read_password, shown
 from slixmpp_e2e.cli.encoding import fingerprint, parse_certificates, parse_request
 from slixmpp_e2e.cli.files import read_file
+from slixmpp_e2e.cms.certificates import UNREADABLE
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -38,17 +39,6 @@ _PURPOSES: Final = {
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
 }
 
-# What cryptography raises for a certificate whose parts can't be parsed.
-_UNREADABLE: Final = (
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    KeyError,
-    OverflowError,
-    TypeError,
-    ValueError,
-)
-
 
 def add_commands(subparsers: Subparsers) -> None:
     """Add `show`."""
@@ -67,7 +57,7 @@ def _show(arguments: argparse.Namespace) -> int:
     data = read_file(path)
     try:
         blocks = _blocks(data, path, arguments)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"{path}: parts of it can't be parsed: {printable(str(error))}") from error
     print("\n\n".join(blocks))
     return 0

@@ -6,9 +6,8 @@ They need no key and verify nothing (RFC 3923 8).
 import argparse
 import secrets
 import sys
-from pathlib import Path
 
-from slixmpp_e2e.cli.arguments import Subparsers
+from slixmpp_e2e.cli.arguments import Subparsers, add_file_argument
 from slixmpp_e2e.cli.files import read_file
 from slixmpp_e2e.gateway import unwrap, unwrap_der, wrap
 
@@ -20,7 +19,7 @@ def add_commands(subparsers: Subparsers) -> None:
     out = subparsers.add_parser(
         "unwrap", help="take the S/MIME object out of a stanza, for any S/MIME program; nothing is verified"
     )
-    _add_file(out, "a stanza with <e2e/>")
+    add_file_argument(out, "a stanza with <e2e/>")
     out.add_argument(
         "--der",
         action="store_true",
@@ -31,7 +30,7 @@ def add_commands(subparsers: Subparsers) -> None:
     into = subparsers.add_parser(
         "wrap", help="put an S/MIME object into a stanza, as it is; nothing is verified"
     )
-    _add_file(into, "a MIME entity, a mail (its own header is left out), or a CMS object in DER")
+    add_file_argument(into, "a MIME entity, a mail (its own header is left out), or a CMS object in DER")
     into.add_argument("--to", required=True, metavar="JID", help="to whom the stanza goes")
     into.add_argument("--from", dest="sender", metavar="JID", help="who it is from")
     into.add_argument(
@@ -46,17 +45,6 @@ def add_commands(subparsers: Subparsers) -> None:
         "--escaped", action="store_true", help="escape the text, instead of writing a CDATA section"
     )
     into.set_defaults(run=_wrap)
-
-
-def _add_file(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=Path("-"),
-        metavar="FILE",
-        help=f"{what}; default: standard input",
-    )
 
 
 def _unwrap(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,5 @@
 """Certificates as CMS needs them: parsed once, found again by issuer and serial number or by key identifier."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,18 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from slixmpp_e2e.cms.asn1 import CONSTRUCTED, CONTEXT, INTEGER, SEQUENCE, Reader, sequence, tlv
 from slixmpp_e2e.errors import CertificateError
+from slixmpp_e2e.tables import Recent
 
+#: What cryptography raises for parts of a certificate that it can't parse; it parses many only when asked for them.
+UNREADABLE: Final = (
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    KeyError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 _MINIMUM_RSA: Final = 2048
 _MAXIMUM_RSA: Final = 8192  # a larger key is a way to burn our time (RFC 8551 6)
 
@@ -45,12 +55,7 @@ class ParsedCertificate:
             key_identifier = tlv(CONTEXT, extension.value.digest)
         except x509.ExtensionNotFound:
             key_identifier = None
-        except (
-            ValueError,
-            UnsupportedAlgorithm,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
+        except UNREADABLE as error:
             raise CertificateError(f"a certificate can't be used: {error}") from None
         return cls(
             certificate=certificate,
@@ -70,6 +75,16 @@ class ParsedCertificate:
     def answers_to(self, identifier: bytes) -> bool:
         """Tell whether a SignerIdentifier or RecipientIdentifier means this certificate."""
         return identifier == self.issuer_and_serial or identifier == self.key_identifier  # noqa: PLR1714 faster
+
+
+def read_certificates(data: bytes) -> list[x509.Certificate]:
+    """Return the certificates in PEM, at least one, or the one in DER; raise `CertificateError`."""
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except (ValueError, x509.InvalidVersion) as error:
+        raise CertificateError(f"not a certificate in PEM or DER: {error}") from None
 
 
 def _issuer_and_serial(certificate: x509.Certificate) -> bytes:
@@ -102,8 +117,7 @@ class CertificatePool:
     """
 
     def __init__(self, certificates: Iterable[ParsedCertificate] = (), *, capacity: int = 1024) -> None:
-        self._capacity = capacity
-        self._parsed: OrderedDict[bytes, ParsedCertificate | None] = OrderedDict()
+        self._parsed: Recent[bytes, ParsedCertificate | None] = Recent(capacity)
         self._known: dict[bytes, list[ParsedCertificate]] = {}
         for certificate in certificates:
             self.add(certificate)
@@ -111,16 +125,13 @@ class CertificatePool:
     def parse(self, der: bytes) -> ParsedCertificate | None:
         """Return the certificate, or None if it can't be read; remembered either way."""
         if der in self._parsed:
-            self._parsed.move_to_end(der)
-            return self._parsed[der]
+            return self._parsed.get(der)
         found: ParsedCertificate | None
         try:
             found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, CertificateError, Warning):
+        except (*UNREADABLE, x509.InvalidVersion, CertificateError, Warning):
             found = None
-        self._parsed[der] = found
-        if len(self._parsed) > self._capacity:
-            self._parsed.popitem(last=False)
+        self._parsed.put(der, found)
         return found
 
     def add(self, certificate: ParsedCertificate) -> None:

@@ -21,6 +21,7 @@ from slixmpp_e2e.cms.algorithms import (
     Digest,
     read_algorithm,
     read_digest,
+    read_mask_digest,
 )
 from slixmpp_e2e.cms.asn1 import (
     CONSTRUCTED,
@@ -83,10 +84,7 @@ def _read_oaep(parameters: bytes) -> KeyTransport:
         if fields.peek() == CONSTRUCTED:
             digest = read_digest(fields.enter(CONSTRUCTED))
         if fields.peek() == CONSTRUCTED + 1:
-            identifier, mask = read_algorithm(fields.enter(CONSTRUCTED + 1))
-            if identifier != MGF1:
-                raise ASN1Error("an unknown mask generation function")
-            mask_digest = read_digest(Reader(mask))
+            mask_digest = read_mask_digest(fields.enter(CONSTRUCTED + 1))
         if fields.peek() == CONSTRUCTED + 2:
             source, label = read_algorithm(fields.enter(CONSTRUCTED + 2))
             if source != _P_SPECIFIED or label != octet_string(b""):

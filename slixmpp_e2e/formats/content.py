@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from slixmpp.jid import JID, InvalidJID
+from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError, TimestampError
 from slixmpp_e2e.freshness import format_date_time, from_datetime, parse_date_time
@@ -138,5 +138,5 @@ def _address(value: str) -> str | None:
         if uri.lower().startswith(("im:", "pres:")):
             return bare(uri_to_jid(uri, schemes={"im", "pres"}))
         return bare(read_jid(uri))
-    except (InvalidJID, ValueError):
+    except ValueError:
         return None

@@ -8,7 +8,6 @@ because between them somebody else decides who the signer is: `open_object` here
 """
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -49,11 +48,9 @@ from slixmpp_e2e.stanza import SPACE
 
 NAME: Final = "rfc3923"
 
-_PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
 #: Why a signature is refused once the SignedData has been read.
 _AFTER_READING: Final = frozenset({"unknown-signer", "weak"})
-_FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # ERRATA E14
 
 
@@ -164,7 +161,7 @@ class Opener:
         # the XML parser has left LF where CRLF was signed (ERRATA E09)
         raw = text.strip(SPACE).encode("utf-8", "surrogatepass")
         data = mime.canonical_line_breaks(raw)
-        if not _FIELD.match(data):
+        if not mime.begins_with_field(data):
             return self._open_cms(mime.decode_base64(data))  # E07: base64 without a MIME header
         entity = mime.parse_entity(data)
         if entity.media_type == "multipart/signed":
@@ -174,7 +171,7 @@ class Opener:
                 if raw == data:
                     raise
                 return self._open_multipart(mime.parse_entity(raw))  # E09 (b): as it was received
-        if entity.media_type in _PKCS7_MIME:
+        if entity.media_type in mime.PKCS7_MIME:
             return self._open_cms(entity.decoded_body())
         raise SignatureError("the object is neither signed nor encrypted", reason="unsigned")
 
@@ -262,7 +259,7 @@ class Opener:
         if entity.media_type == "multipart/signed":
             parts = mime.split_signed(entity)
             return self._verify_detached(parts, entity), parts.end
-        if entity.media_type not in _PKCS7_MIME:
+        if entity.media_type not in mime.PKCS7_MIME:
             raise SignatureError("the encrypted object is not signed", reason="unsigned")
         if entity.transfer_encoding == "base64":
             der, end = mime.base64_prefix(plaintext, entity.body_start)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slixmpp_e2e.errors import MalformedError, RefusedError
+from slixmpp_e2e.media.entity_header import is_language
 
 #: RFC 3862 4; ERRATA C01 has the second spelling.
 CORE: Final = "urn:ietf:params:cpim-headers:"
@@ -19,7 +20,6 @@ _MAX_HEADERS: Final = 64
 _MAX_HEADER_OCTETS: Final = 32 * 1024
 _NAME: Final = r"[!#-'*+\-0-9A-Z^_`a-z|~]+"
 _HEADER: Final = re.compile(rf"((?:{_NAME}\.)?{_NAME}):((?:;[^\s;]+)*)(?: (.*))?", re.DOTALL)
-_LANGUAGE: Final = re.compile(r"[A-Za-z0-9\-]{1,35}")  # ERRATA C11
 _URI: Final = re.compile(r"([^<>]*)<([^<>]+)>")
 _NAMESPACE: Final = re.compile(r"(?:([^\s<>]+) )?<([^<>\s]+)>")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))|\\$", re.DOTALL)
@@ -67,7 +67,7 @@ def write(headers: Iterable[Header], content: bytes) -> bytes:
     """
     lines = []
     for header in headers:
-        if header.language is not None and not _LANGUAGE.fullmatch(header.language):
+        if header.language is not None and not is_language(header.language):
             raise ValueError("a malformed language tag")
         language = f";lang={header.language}" if header.language else ""
         lines.append(f"{header.name}:{language} {escape(header.value)}")
@@ -137,7 +137,7 @@ def _require(value: str, default: str, prefixes: dict[str, str]) -> None:
 def _language(parameters: str) -> str | None:
     for parameter in parameters.split(";")[1:]:
         name, _, value = parameter.partition("=")
-        if name == "lang" and _LANGUAGE.fullmatch(value):
+        if name == "lang" and is_language(value):
             return value
     return None
 

@@ -13,17 +13,14 @@ from slixmpp.jid import JID
 from slixmpp_e2e.errors import RefusedError
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.media.addresses import jid_to_uri
-from slixmpp_e2e.namespaces import XML
-
-#: The name of xml:lang.
-LANG: Final = f"{{{XML}}}lang"
+from slixmpp_e2e.namespaces import LANG
+from slixmpp_e2e.stanza import ILLEGAL
 
 _LANGUAGE: Final = re.compile(r"[A-Za-z0-9-]{1,35}")  # ERRATA C11
 #: What may stand left of the "@" of a Content-ID (RFC 5322 3.2.3).
 _ID: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_ID: Final = 200
 _CONTENT_ID: Final = re.compile(r"<([^<>\s]+)>")
-_ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def is_language(tag: str | None) -> bool:
@@ -62,7 +59,7 @@ def read(entity: mime.Entity, sender: JID, stanza: Element) -> None:
     5.2.8). What is no id or no language tag is left out.
     """
     found = _CONTENT_ID.fullmatch(entity.fields.get("content-id", "").strip())
-    if found is not None and not _ILLEGAL.search(found[1]):
+    if found is not None and not ILLEGAL.search(found[1]):
         identifier, _, domain = found[1].rpartition("@")
         ours = identifier and domain == _content_id_domain(sender)
         stanza.set("id", identifier if ours else found[1])

@@ -4,7 +4,6 @@ A message goes as text/plain when one text, subjects in several languages and an
 travels as application/xmpp+xml, so that nothing is lost between two of us.
 """
 
-import re
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement
 
@@ -12,9 +11,9 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, RefusedError
 from slixmpp_e2e.media import cpim, entity_header, mime
-from slixmpp_e2e.media.entity_header import LANG, is_language
-from slixmpp_e2e.namespaces import CLIENT
-from slixmpp_e2e.stanza import SPACE, Outer, parse_xml
+from slixmpp_e2e.media.entity_header import is_language
+from slixmpp_e2e.namespaces import CLIENT, LANG
+from slixmpp_e2e.stanza import ILLEGAL, SPACE, Outer, parse_xml
 
 _BODY: Final = f"{{{CLIENT}}}body"
 _SUBJECT: Final = f"{{{CLIENT}}}subject"
@@ -22,7 +21,6 @@ _MESSAGE: Final = f"{{{CLIENT}}}message"
 _PLAIN_ATTRIBUTES: Final = frozenset({"from", "to", "type", "id", LANG})
 _MAX_SUBJECT: Final = 2000  # six octets each, when escaped: `cpim` bounds the headers
 _MAX_SUBJECTS: Final = 16
-_ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def fits_text(message: Element) -> bool:
@@ -62,7 +60,7 @@ def _fit_headers(subjects: list[Element], inherited: str | None) -> bool:
 def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]:
     """Return the headers (Subject) and the text/plain entity of a message that fits; raise `InvalidStanzaError`."""
     body, subjects = message.findtext(_BODY, ""), message.findall(_SUBJECT)
-    if _ILLEGAL.search(body) or any(_ILLEGAL.search(subject.text or "") for subject in subjects):
+    if ILLEGAL.search(body) or any(ILLEGAL.search(subject.text or "") for subject in subjects):
         raise InvalidStanzaError("text with characters that XML can't carry")
     text = body.replace("\n", "\r\n").encode()
     language = message.get(LANG)  # RFC 3922 4.1.6
@@ -83,7 +81,7 @@ def read_text(
     """
     texts = {None: _early_body(entity)} if early_draft else _texts(entity)
     subjects = message.all("Subject")
-    if any(_ILLEGAL.search(text) for text in (*texts.values(), *(subject.value for subject in subjects))):
+    if any(ILLEGAL.search(text) for text in (*texts.values(), *(subject.value for subject in subjects))):
         raise MalformedError("text with characters that XML can't carry")
     element = Element(_MESSAGE)
     if outer.type != "normal":

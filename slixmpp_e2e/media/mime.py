@@ -13,11 +13,17 @@ from typing import Final
 
 from slixmpp_e2e.errors import MalformedError
 
+#: The media types of CMS objects, of old programs too (RFC 3851 3.1, 3.2).
+PKCS7_MIME: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+#: And those of the second part of a multipart/signed.
+PKCS7_SIGNATURE: Final = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+
 _MAX_HEADER_OCTETS: Final = 16 * 1024
 _MAX_HEADERS: Final = 64
 _MAX_PARAMETERS: Final = 32
 _MAX_PARTS: Final = 32
 _HEADER_NAME: Final = re.compile(rb"[!-9;-~]+")
+_FIELD: Final = re.compile(rb"[!-9;-~]+:")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]+")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _UNQUOTED: Final = re.compile(
@@ -34,6 +40,11 @@ def canonical_line_breaks(data: bytes) -> bytes:
 
 
 # --------------------------------------------------------------------------- reading
+
+
+def begins_with_field(data: bytes) -> bool:
+    """Tell whether octets begin with a header field: an entity does, base64 alone does not (ERRATA E07)."""
+    return _FIELD.match(data) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +169,7 @@ def split_signed(entity: Entity) -> MultipartSigned:
     """
     if entity.media_type != "multipart/signed":
         raise MalformedError("not multipart/signed")
-    boundary = entity.parameters.get("boundary", "").encode()
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
-        raise MalformedError("no boundary")
+    boundary = _boundary(entity)
     data = entity.data
     first, content_start = _delimiter(data, boundary, entity.body_start)
     second, signature_start = _delimiter(data, boundary, content_start)
@@ -170,7 +179,7 @@ def split_signed(entity: Entity) -> MultipartSigned:
         raise MalformedError("a multipart/signed has exactly two parts")
     content = _before(data, content_start, second - len(boundary) - 2)
     signature = parse_entity(_before(data, signature_start, third - len(boundary) - 2))
-    if signature.media_type not in {"application/pkcs7-signature", "application/x-pkcs7-signature"}:
+    if signature.media_type not in PKCS7_SIGNATURE:
         raise MalformedError("the second part is no signature")
     return MultipartSigned(content, signature, end)
 
@@ -187,9 +196,7 @@ def announced_digests(entity: Entity) -> frozenset[str]:
 
 def split_alternative(entity: Entity) -> tuple[Entity, ...]:
     """Return the parts of a multipart/alternative (RFC 2046 5.1.4), none of them opened; raise `MalformedError`."""
-    boundary = entity.parameters.get("boundary", "").encode()
-    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
-        raise MalformedError("no boundary")
+    boundary = _boundary(entity)
     data, parts = entity.data, list[Entity]()
     after, start = _delimiter(data, boundary, entity.body_start)
     while not data.startswith(b"--", after):
@@ -199,6 +206,13 @@ def split_alternative(entity: Entity) -> tuple[Entity, ...]:
         if len(parts) > _MAX_PARTS:
             raise MalformedError("too many parts")
     return tuple(parts)
+
+
+def _boundary(entity: Entity) -> bytes:
+    boundary = entity.parameters.get("boundary", "").encode()
+    if not 1 <= len(boundary) <= 70:  # RFC 2046 5.1.1
+        raise MalformedError("no boundary")
+    return boundary
 
 
 def _delimiter(data: bytes, boundary: bytes, at: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp_e2e.errors import MalformedError
-from slixmpp_e2e.namespaces import XML
+from slixmpp_e2e.namespaces import LANG
 from slixmpp_e2e.stanza import SPACE, parse_xml, serialise
 
 MEDIA_TYPE: Final = "application/pidf+xml"
@@ -24,7 +24,6 @@ IM: Final = "urn:ietf:params:xml:ns:pidf:im"
 #: The highest priority of a contact.
 HIGHEST: Final = 1000
 
-_LANG: Final = f"{{{XML}}}lang"
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _PRIORITY: Final = re.compile(r"([01])(?:\.([0-9]{0,3}))?")  # ERRATA P01
 _MUST_UNDERSTAND: Final = (
@@ -118,7 +117,7 @@ def _write_notes(parent: Element, notes: tuple[Note, ...]) -> None:
         element = SubElement(parent, _name("note"))
         element.text = note.text
         if note.language is not None:
-            element.set(_LANG, note.language)
+            element.set(LANG, note.language)
 
 
 def _name(local: str) -> str:
@@ -155,7 +154,7 @@ class _Reader:
 
     def read_document(self, root: Element) -> PresenceDocument:
         _require_elements_only(root)
-        language = root.get(_LANG)
+        language = root.get(LANG)
         tuples = tuple(self._read_tuple(each, language) for each in self._all(root, "tuple"))
         if len({each.id for each in tuples}) != len(tuples):
             raise MalformedError("a tuple id that stands twice")
@@ -173,7 +172,7 @@ class _Reader:
             basic,
             im,
             self._read_contact(element),
-            self._read_notes(element, element.get(_LANG, language)),
+            self._read_notes(element, element.get(LANG, language)),
             None if timestamp is None else _value(timestamp),
         )
 
@@ -199,7 +198,7 @@ class _Reader:
 
     def _read_notes(self, parent: Element, language: str | None) -> tuple[Note, ...]:
         notes = self._all(parent, "note")
-        return tuple(Note(_text(each), each.get(_LANG, language)) for each in notes)
+        return tuple(Note(_text(each), each.get(LANG, language)) for each in notes)
 
     def _all(self, parent: Element, name: str) -> list[Element]:
         return [each for each in parent if each.tag == self.prefix + name]

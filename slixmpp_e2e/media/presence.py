@@ -15,8 +15,8 @@ from slixmpp_e2e.errors import RefusedError, SignatureError
 from slixmpp_e2e.freshness import format_date_time, parse_date_time
 from slixmpp_e2e.media import entity_header, mime, pidf
 from slixmpp_e2e.media.addresses import bare, jid_to_uri, uri_to_jid
-from slixmpp_e2e.media.entity_header import LANG, is_language
-from slixmpp_e2e.namespaces import CLIENT
+from slixmpp_e2e.media.entity_header import is_language
+from slixmpp_e2e.namespaces import CLIENT, LANG
 from slixmpp_e2e.stanza import SPACE, Outer
 
 _PRESENCE: Final = f"{{{CLIENT}}}presence"

@@ -1,4 +1,4 @@
-"""From the options of `register_plugin` to the objects that do the work: the only place that reads files.
+"""From the options of `register_plugin` to the objects that do the work.
 
 Every complaint names the option, the file and what to do about it.
 """
@@ -9,10 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-
 from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
-from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore, Store
@@ -22,7 +19,7 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
-from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.protection import Options, Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
@@ -77,15 +74,20 @@ _TYPES: Final[dict[str, Any]] = {
     "signature": (str, type(None)),
     "cipher": str,
     "key_transport": str,
+    "allow_sha1": bool,
+    "allow_3des": bool,
+    "allow_early_draft": bool,
     "encrypt_to_self": (bool, str),
+    "request_certificates": bool,
     "window": int,
     "certificate_wait": (int, float),
+    "deliver_stale": bool,
+    "send_errors": bool,
+    "hints": bool,
     "fallback_body": (str, type(None)),
     "max_stanza_size": int,
     "clock": Callable,
 }
-
-_CERTIFICATE_FILES: Final = frozenset({".pem", ".crt", ".cer", ".der"})
 
 
 def check_options(config: Mapping[str, Any]) -> None:
@@ -99,8 +101,9 @@ def check_options(config: Mapping[str, Any]) -> None:
 
 def _check_types(config: Mapping[str, Any]) -> None:
     for option, kind in _TYPES.items():
-        if not isinstance(config[option], kind) or (kind is int and isinstance(config[option], bool)):
-            raise ConfigurationError(f"{option} can't be {config[option]!r}")
+        value = config[option]
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+            raise ConfigurationError(f"{option} can't be {value!r}")
     if config["encrypt_to_self"] not in {True, False, _AUTO}:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')
 
@@ -111,8 +114,8 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     _check_types(config)
     identity = load_identity(config)
     clock: Callable[[], int] = config["clock"]
-    peers = [_certificates(path) for path in _files(config["peer_certificates"], "peer_certificates")]
-    pins, pinned = _pins(config["pins"])
+    peers = read_files(config["peer_certificates"], "peer_certificates")
+    pins, pinned = read_pins(config["pins"])
     store = _store(config, clock)
     try:
         authority = Authority(store, paths=_paths(config, pins), pins=pins)
@@ -144,7 +147,7 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
         encryption = _encryption_identity(config, password)
         if config["pkcs12"] is not None:
             return load_pkcs12(
-                _read(config["pkcs12"], "pkcs12"),
+                read_octets(config["pkcs12"], "pkcs12"),
                 password=password,
                 scheme=config["signature"],
                 encryption=encryption,
@@ -155,8 +158,8 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
                 "(`slixmpp-e2e keygen JID` makes a pair)"
             )
         return load_pem(
-            _read(config["certificate"], "certificate"),
-            _read(config["private_key"], "private_key"),
+            read_octets(config["certificate"], "certificate"),
+            read_octets(config["private_key"], "private_key"),
             password=password,
             scheme=config["signature"],
             encryption=encryption,
@@ -174,8 +177,8 @@ def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> I
         raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
     try:
         return load_pem(
-            _read(certificate, "encryption_certificate"),
-            _read(private_key, "encryption_private_key"),
+            read_octets(certificate, "encryption_certificate"),
+            read_octets(private_key, "encryption_private_key"),
             password=password,
         )
     except CertificateError as error:
@@ -192,48 +195,14 @@ def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> P
             pass
         case other:
             raise ConfigurationError(f'trust is "pkix" or "pinned", not {other!r}')
-    anchors = [
-        each for path in _files(config["trust_anchors"], "trust_anchors") for each in _certificates(path)
-    ]
+    anchors = read_all(config["trust_anchors"], "trust_anchors")
     if not anchors:
         if pins:
             return None
         raise ConfigurationError(
             "nobody could be trusted: set trust_anchors to the CA's certificate, or pins to those of the peers"
         )
-    between = [
-        each for path in _files(config["intermediates"], "intermediates") for each in _certificates(path)
-    ]
-    return PathValidator(anchors, between)
-
-
-def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certificate]]:
-    """Read pins: a mapping of JIDs to files, or files whose certificates say themselves whom they are for."""
-    found: dict[str, frozenset[bytes]] = {}
-    certificates: list[x509.Certificate] = []
-    if isinstance(option, Mapping):
-        pairs = [(bare(jid), each) for jid, path in option.items() for each in _certificates(Path(path))]
-    else:
-        pairs = [
-            (jid, each)
-            for path in _files(option, "pins")
-            for each in _certificates(path)
-            for jid in _named(path, each)
-        ]
-    for jid, certificate in pairs:
-        fingerprint = ParsedCertificate.from_x509(certificate).fingerprint
-        found[jid] = found.get(jid, frozenset()) | {fingerprint}
-        certificates.append(certificate)
-    return found, certificates
-
-
-def _named(path: Path, certificate: x509.Certificate) -> frozenset[str]:
-    found = certificate_jids(certificate)
-    if not found:
-        raise ConfigurationError(
-            f"pins: the certificate in {path} names no JID; write a mapping of JIDs to files"
-        )
-    return found
+    return PathValidator(anchors, read_all(config["intermediates"], "intermediates"))
 
 
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
@@ -269,37 +238,3 @@ def _options(config: Mapping[str, Any]) -> Options:
         open_repeated=bool(config["deliver_stale"]),
         window=int(config["window"]) * SECOND,
     )
-
-
-# --------------------------------------------------------------------------- files
-
-
-def _read(path: str | os.PathLike[str], option: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{option}: {error.strerror}: {path}") from error
-
-
-def _files(option: Any, name: str) -> list[Path]:
-    """Return the files that an option names: a file, a directory, or several of them."""
-    if option is None:
-        return []
-    if isinstance(option, (list, tuple)):
-        return [path for each in option for path in _files(each, name)]
-    path = Path(option)
-    if not path.exists():
-        raise ConfigurationError(f"{name}: there is no {path}")
-    if not path.is_dir():
-        return [path]
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in _CERTIFICATE_FILES)
-
-
-def _certificates(path: Path) -> list[x509.Certificate]:
-    data = _read(path, "certificates")
-    try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: not a certificate in PEM or DER: {error}") from error

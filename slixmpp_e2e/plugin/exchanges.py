@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from slixmpp import JID, Iq
 
-from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, set_error, type_of
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.tables import Table
 
@@ -44,7 +44,7 @@ class Exchanges:
     #: Requests that we sent, by outer id.
     _requests: Table[str, Request] = field(init=False)
     #: The inner ids of those requests: they must not be answered in clear.
-    _guarded: Table[str, JID] = field(init=False)
+    _guarded: Table[str, bool] = field(init=False)
     #: Requests that we received and owe an answer, by sender and inner id.
     _owed: Table[tuple[str, str], _Owed] = field(init=False)
     #: What we sent and received otherwise: outer id to inner id, and back.
@@ -78,14 +78,14 @@ class Exchanges:
     def new_outer_id(self, stanza: Stanza, new_id: Callable[[], str]) -> str:
         """Return the outer id for a stanza: that of the request it answers, or a new one."""
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
-            owed = self._owed.get((stanza["to"].full, stanza["id"]))
+            owed = self._owed.get(_answered_by(stanza))
             if owed is not None:
                 return owed.outer_id
         return new_id()
 
     def level_owed(self, iq: Stanza) -> Level | None:
         """Return how the request came that an iq answers, or None if it came in clear or is not known."""
-        owed = self._owed.get((iq["to"].full, iq["id"]))
+        owed = self._owed.get(_answered_by(iq))
         return owed.level if owed else None
 
     def sent(self, outer_id: str, inner: Stanza) -> None:
@@ -93,9 +93,9 @@ class Exchanges:
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
                 self._requests.put(outer_id, Request(inner["id"], inner["to"]))
-                self._guarded.put(inner["id"], inner["to"])
+                self._guarded.put(inner["id"], True)
             else:
-                self._owed.pop((inner["to"].full, inner["id"]))
+                self._owed.pop(_answered_by(inner))
         elif inner_id := inner.xml.get("id"):
             self._sent.put(outer_id, inner_id)
 
@@ -109,21 +109,21 @@ class Exchanges:
 
     def take_owed(self, iq: Iq) -> str | None:
         """Return the outer id of the request that an iq answers, and forget it."""
-        owed = self._owed.pop((iq["to"].full, iq["id"]))
+        owed = self._owed.pop(_answered_by(iq))
         return owed.outer_id if owed else None
 
     # ------------------------------------------------------------------ arriving
 
     def received(self, outer: Stanza, inner: Stanza, *, encrypted: bool) -> None:
         """Remember that `inner` came as `outer`."""
-        sender = outer["from"].full
+        sender, inner_id = outer["from"].full, inner["id"]
         self._fluent.put(sender, True)
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
                 level = Level.REQUIRED if encrypted else Level.SIGN
-                self._owed.put((sender, inner["id"]), _Owed(outer["id"], level))
-        elif inner["id"]:
-            self._received.put((sender, inner["id"]), outer["id"])
+                self._owed.put((sender, inner_id), _Owed(outer["id"], level))
+        elif inner_id:
+            self._received.put((sender, inner_id), outer["id"])
 
     def request(self, outer_id: str) -> Request | None:
         """Return the protected request that an outer id belongs to, or None."""
@@ -151,6 +151,11 @@ class Exchanges:
             inner_id, peer = request.inner_id, request.peer
         answer: Iq = new_iq(self.xmpp, "error", inner_id)
         answer["from"], answer["to"] = peer, own_jid(self.xmpp)
-        answer["error"]["condition"], answer["error"]["type"] = condition, "cancel"
+        set_error(answer, condition, "cancel")
         answer["error"]["text"] = text
         return answer
+
+
+def _answered_by(iq: Stanza) -> tuple[str, str]:
+    """Return what tells the request apart that a result or error answers: its sender, and its inner id."""
+    return iq["to"].full, iq["id"]

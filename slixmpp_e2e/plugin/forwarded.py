@@ -10,7 +10,6 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Message
-from slixmpp.jid import InvalidJID
 
 from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError
 from slixmpp_e2e.media.addresses import bare, read_jid
@@ -111,7 +110,7 @@ class Forwarded:
             return False
         try:
             return self.policy.must_be_protected(JID(message.get("from", "")), "message")
-        except (InvalidJID, ValueError):
+        except ValueError:
             return True
 
     def _outer(self, message: Element) -> Outer:
@@ -119,7 +118,7 @@ class Forwarded:
         try:
             sender, recipient = JID(message.get("from", "")), JID(message.get("to", ""))
             names = {bare(read_jid(message.get(side, ""))) for side in ("from", "to")}
-        except (InvalidJID, ValueError):
+        except ValueError:
             raise MalformedError("a forwarded message without comparable addresses") from None
         if names.isdisjoint(self.protection.identity.jids):
             raise SignatureError("it is neither from us nor to us", reason="other-recipient")

@@ -55,8 +55,9 @@ class SendFailure:
 class ReceiveFailure:
     """What `e2e_error` carries: the stanza as it arrived, and why it was not delivered.
 
-    `stale` is the stanza inside and its report, where it was authenticated but is old, from the future, or
-    seen before; `skew` says by how many seconds.
+    `stale` is the stanza inside, where its signer was proven but it is old, from the future, seen before, or
+    presence older than the last; `plugin.report(stale)` judges it. `skew` is the distance of its timestamp in
+    seconds, negative where it is older; None where it was not compared.
     """
 
     stanza: Stanza
@@ -237,11 +238,15 @@ def error_stanza(stream: Any, stanza: Stanza, error: RemoteError) -> Stanza:
 
 def add_error(stanza: Stanza, error: RemoteError) -> None:
     """Write the answer of an error into an error stanza."""
-    stanza["error"]["condition"] = error.answer.condition
-    stanza["error"]["type"] = error.answer.type
-    del stanza["error"]["text"]
+    set_error(stanza, error.answer.condition, error.answer.type)
     if error.answer.application is not None:
         stanza["error"].xml.append(Element(f"{{{E2E}}}{error.answer.application}"))
+
+
+def set_error(stanza: Stanza, condition: str, error_type: str) -> None:
+    """Write condition and type (RFC 6120 8.3) into a stanza, and no text: slixmpp may have put one there."""
+    stanza["error"]["condition"], stanza["error"]["type"] = condition, error_type
+    del stanza["error"]["text"]
 
 
 def new_stanza(stream: Any, kind: Kind) -> Stanza:

@@ -103,8 +103,12 @@ def _records(juliet: Party, romeo: Party) -> list[_Record]:
             "certificates, recipients, inclusions, of both",
             "1,024; 4,096; 4,096 each",
             lambda: (
-                [part for each in protections for part in (each.peers._keys, each._inclusions)]
-                + [each.peers.pool._parsed for each in protections]
+                [
+                    part
+                    for each in protections
+                    for part in (each.peers._keys._entries, each._inclusions._entries)
+                ]
+                + [each.peers.pool._parsed._entries for each in protections]
             ),
         ),
         _Record(

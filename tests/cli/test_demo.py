@@ -86,7 +86,7 @@ def test_each_stanza_is_told_from_the_program_to_the_proof(document):
         assert report["authenticated"]
         assert report["encrypted"]
         assert report["signer"] == step["from"].partition("/")[0]
-        assert report["certificate"]["names"] == [report["signer"]]
+        assert report["certificate"]["jids"] == [report["signer"]]
         assert (report["trust"], report["signature_algorithm"]) == ("pkix", "rsa-sha256")
     sent = [step["sent"] for step in of_kind(found, "exchange")]
     assert sum("<body>" in stanza for stanza in sent) == 3

@@ -42,18 +42,6 @@ def directory(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command; returns exit code, standard output and standard error."""
-
-    def command(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
-
-
 def mode(path):
     return stat.S_IMODE(Path(path).stat().st_mode)
 

@@ -53,18 +53,6 @@ def directory(tmp_path, monkeypatch, pki):
 
 
 @pytest.fixture
-def run(capsysbinary):
-    """Run a command; returns exit code, standard output and standard error."""
-
-    def command(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsysbinary.readouterr()
-        return code, captured.out.decode(), captured.err.decode()
-
-    return command
-
-
-@pytest.fixture
 def sealed(run) -> str:
     code, output, errors = run("seal", "message.xml", *JULIET, *TO_ROMEO)
     assert (code, errors) == (0, "")
@@ -97,7 +85,10 @@ class TestSealAndOpen:
         code, output, errors = run("open", "sealed.xml", *ROMEO, "--json")
         found = json.loads(output)
         assert (code, errors, found["verdict"]) == (0, "", "authenticated")
-        assert found["report"].keys() == {each.name for each in fields(SecurityReport)} | {"authenticated"}
+        assert found["report"].keys() == {each.name for each in fields(SecurityReport)} | {
+            "authenticated",
+            "signer_trusted",
+        }
         assert found["report"]["certificate"]["jids"] == ["juliet@example.com"]
         assert found["report"]["outer_id"] == fromstring(sealed).get("id")
         assert (found["report"]["authenticated"], found["report"]["skew"]) == (True, 0.0)

@@ -9,7 +9,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import MalformedError, RefusedError
 from slixmpp_e2e.media import entity_header, mime
-from slixmpp_e2e.media.entity_header import LANG
+from slixmpp_e2e.namespaces import LANG
 
 JULIET = JID("juliet@example.com/balcony")
 IDS = st.text(max_size=20) | st.from_regex(r"[A-Za-z0-9._@-]{1,202}", fullmatch=True)

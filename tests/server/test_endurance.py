@@ -1,17 +1,15 @@
 """A thousand messages each way while the connections are cut again and again (issue: nothing lost, none twice)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 from slixmpp import ClientXMPP
 
-from slixmpp_e2e.cli.loopback import LoopbackServer
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
 
-from .clients import ACCOUNTS, close, connect, new_client, round_trip
-from .conftest import Server
+from .clients import close, connect, new_client, round_trip
+from .conftest import ROOM_FOR_BURSTS
 from .protected import Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
 
@@ -20,18 +18,9 @@ CUTS = 24
 SECRET = "the-canary-of-verona"
 
 
-#: Prosody 0.12 counts the burst behind a resumption as one stanza, and keeps 500 for a client that is away.
-ROOM = "c2s_stanza_size_limit = 64 * 1024 * 1024; smacks_max_queue_size = 5000"
-
-
-@pytest.fixture(params=["loopback", pytest.param("prosody", marks=pytest.mark.server)])
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    """A server with room for bursts."""
-    prosody = request.param == "prosody"
-    async with (
-        ThrowAwayProsody(ACCOUNTS, extra_configuration=ROOM) if prosody else LoopbackServer(ACCOUNTS)
-    ) as running:
-        yield running
+@pytest.fixture
+def prosody_configuration() -> str:
+    return ROOM_FOR_BURSTS
 
 
 class Talker:

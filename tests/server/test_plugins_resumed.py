@@ -3,22 +3,20 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 
 import pytest
 from slixmpp import Iq
 
-from slixmpp_e2e.cli.loopback import LoopbackServer
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
 from slixmpp_e2e.namespaces import E2E
 
-from .clients import ACCOUNTS, Inbox
+from .clients import Inbox
 from .command import offer_marriage, propose
-from .conftest import Server
+from .conftest import ROOM_FOR_BURSTS
 from .couple import Party, Witness, couple
 from .protected import make_pki
-from .test_endurance import ROOM
 
 CUTS = 10
 SECRET = "the canary of Verona"
@@ -36,14 +34,9 @@ WORDS = [
 ]
 
 
-@pytest.fixture(params=["loopback", pytest.param("prosody", marks=pytest.mark.server)])
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    """A server with room for the bursts behind a resumption."""
-    prosody = request.param == "prosody"
-    async with (
-        ThrowAwayProsody(ACCOUNTS, extra_configuration=ROOM) if prosody else LoopbackServer(ACCOUNTS)
-    ) as running:
-        yield running
+@pytest.fixture
+def prosody_configuration() -> str:
+    return ROOM_FOR_BURSTS
 
 
 class Acts:

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from slixmpp_e2e import __version__
-from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.cli.demo.acts import Act, Attack, Exchange, Finale, failures, is_ok, title
-from slixmpp_e2e.cli.encoding import fingerprint
-from slixmpp_e2e.report import SecurityReport
+from slixmpp_e2e.cli.reports import describe_report
 
 
 def document(server: str, acts: Sequence[Act], *, seconds: float) -> dict[str, Any]:
@@ -41,7 +39,7 @@ def _step(act: Act) -> dict[str, Any]:
                 "sent": act.sent,
                 "wire": _text(act.wire),
                 "received": act.received,
-                "report": describe(act.report) if act.report else None,
+                "report": describe_report(act.report) if act.report else None,
                 "refused": act.refused,
             }
         case Attack():
@@ -61,35 +59,6 @@ def _step(act: Act) -> dict[str, Any]:
             }
         case Finale():
             return {"kind": "finale", **common, "wire_octets": act.wire_octets}
-
-
-def describe(report: SecurityReport) -> dict[str, Any]:
-    """Return a report as values that JSON has; the certificate by names, issuer and fingerprint."""
-    certificate = report.certificate
-    return {
-        "authenticated": report.authenticated,
-        "format": report.format,
-        "signed": report.signed,
-        "encrypted": report.encrypted,
-        "signer": str(report.signer) if report.signer else None,
-        "certificate": certificate
-        and {
-            "names": sorted(certificate_jids(certificate)),
-            "issuer": certificate.issuer.rfc4514_string(),
-            "sha256": fingerprint(certificate),
-        },
-        "trust": report.trust.value,
-        "timestamp": report.timestamp.isoformat() if report.timestamp else None,
-        "timestamp_state": report.timestamp_state,
-        "skew": report.skew,
-        "arrival": report.arrival,
-        "signature_algorithm": report.signature_algorithm,
-        "encryption_algorithm": report.encryption_algorithm,
-        "key_management_algorithm": report.key_management_algorithm,
-        "legacy": report.legacy,
-        "checks": list(report.checks),
-        "outer_id": report.outer_id,
-    }
 
 
 def _text(octets: bytes | None) -> str | None:
