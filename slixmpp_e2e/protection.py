@@ -295,7 +295,9 @@ class Protection:
             freshness = self._archived(content, delayed_since)
             return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
-        learned = self.peers.learn(bare(outer.sender), opened.signer, hints, content.timestamp)
+        learned = self.peers.learn(
+            bare(outer.sender), opened.signer, hints, content.timestamp, at=to_datetime(self.now())
+        )
         return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
 
     def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
