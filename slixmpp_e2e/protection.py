@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
@@ -58,6 +59,8 @@ _JIDS: Final = 4096
 _CLAIMS: Final = 50_000
 #: And how many of those that came from an archive only.
 _ARCHIVED_CLAIMS: Final = 10_000
+#: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
+_AT_ONCE: Final = 2
 _STALE: Final[dict[str, Literal["old", "future", "seen", "decreasing"]]] = {
     "old": "old",
     "future": "future",
@@ -390,9 +393,10 @@ class Protection:
         """Keep those certificates that are the sender's and that we trust; nobody signed for the others."""
         jid, at = bare(sender), to_datetime(self.now())
         found = self.peers.parse(certificates)
+        named = [each for each in found if jid in certificate_jids(each.certificate)][:_AT_ONCE]
         trusted = [
             each
-            for each in found
+            for each in named
             if any(self.peers.is_trusted(jid, [each, *found], at, purpose) for purpose in PURPOSES)
         ]
         return any([self.peers.add(jid, each, found) for each in trusted])  # noqa: C419 all of them

@@ -15,6 +15,7 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import RSA_PKCS1
 from slixmpp_e2e.cms.signed_data import Signer
 from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificatesOnlyError, NoCertificateError
+from slixmpp_e2e.formats.rfc3923 import write_certificates
 from slixmpp_e2e.freshness import format_date_time, to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
@@ -202,6 +203,13 @@ class TestCertificatesOnly:
     def test_nor_are_those_that_nobody_vouches_for(self, pki, romeo, sender, clock):
         by = account(pki, romeo, clock, anchors=[], pins={JULIET.bare: frozenset({bytes(32)})})
         assert not refusal(by, sender.certificates_only()).learned
+
+    def test_one_that_signs_and_one_that_is_encrypted_to_are_judged_at_once(self, pki, receiver):
+        """Nobody signed for them: a stranger decides how many paths are looked for."""
+        hers = [pki[name].parsed for name in ("juliet", "rsa-3072", "p-256", "p-384")]
+        text = write_certificates([pki["romeo"].parsed, pki.intermediate.parsed, *hers])
+        assert refusal(receiver, text).learned
+        assert len(receiver.store.certificates(JULIET.bare)) == 2
 
     def test_they_look_as_rfc_3851_wants_it(self, sender, pki, juliet):
         entity = mime.parse_entity(mime.canonical_line_breaks(sender.certificates_only().encode()))
