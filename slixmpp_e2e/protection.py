@@ -302,11 +302,18 @@ class Protection:
             raise
         report = self._report(opened, outer, decision, content.timestamp)
         if archived:
+            if decision.first_use:  # nothing is decided by what an archive shows
+                report = replace(report, trust=Trust.UNTRUSTED)
             freshness = self._archived(content, delayed_since)
             return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
         learned = self.peers.learn(
-            bare(outer.sender), opened.signer, hints, content.timestamp, at=to_datetime(self.now())
+            bare(outer.sender),
+            opened.signer,
+            hints,
+            content.timestamp,
+            decision=decision,
+            at=to_datetime(self.now()),
         )
         return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
 

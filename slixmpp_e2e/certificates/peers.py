@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import Purpose
 from slixmpp_e2e.certificates.store import Store
-from slixmpp_e2e.certificates.trust import Authority, UntrustedError
+from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilities, read_preference
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
+from slixmpp_e2e.report import Trust
 from slixmpp_e2e.tables import Recent
 
 _SIZE: Final = 4096
@@ -145,19 +146,27 @@ class PeerCertificates:
         hints: Sequence[ParsedCertificate],
         timestamp: int,
         *,
+        decision: Decision,
         at: datetime,
     ) -> bool:
         """Keep the certificate of a trusted signer, to encrypt to and to verify with (RFC 3923 6.2).
 
         And what it says of him: the newest announcement counts. A certificate that he prefers is kept if it is
-        believed to be the same JID's at `at`; he may have put anybody's beside his own. Return whether his
-        certificate is new.
+        believed to be the same JID's at `at`; he may have put anybody's beside his own. Where he is believed
+        because he was the first, that is decided now, and for the preferred certificate with it. Return whether
+        his certificate is new.
         """
+        if decision.first_use:
+            self.decide(jid, signer.certificate.fingerprint, Trust.TOFU)
         said = self._hear(jid, signer, timestamp)
         is_new = self.add(jid, signer.certificate, hints)
         if said is not None and said.preference is not None:
             for other in hints:
-                if other.answers_to(said.preference) and self.is_trusted(jid, [other, *hints], at, "encrypt"):
+                if not other.answers_to(said.preference):
+                    continue
+                if decision.first_use and jid in certificate_jids(other.certificate):
+                    self.decide(jid, other.fingerprint, Trust.TOFU)
+                if self.is_trusted(jid, [other, *hints], at, "encrypt"):
                     self.add(jid, other, hints)
                     self._pass_on(jid, other, said)
         return is_new
@@ -168,6 +177,14 @@ class PeerCertificates:
         if before is None or (before.signer != other.fingerprint and before.timestamp < said.timestamp):
             self._announced.put((jid, other.fingerprint), said)
             self._keys.pop(jid)
+
+    def decide(self, jid: str, fingerprint: bytes, trust: Trust | None) -> None:
+        """Keep a decision about a certificate, or take it back with None; it counts from the next stanza on."""
+        if trust is None:
+            self._store.undecide(jid, fingerprint)
+        else:
+            self._store.decide(jid, fingerprint, trust)
+        self._keys.pop(jid)
 
     def add(self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
         """Keep a certificate that was judged; return whether it is new."""

@@ -1,18 +1,28 @@
 """What must be kept: the contract, and the store that keeps it in memory.
 
-A store keeps peers' certificates, pins and the replay record. What it can't keep or read it must say with
-`StoreError`: a pin that gets lost silently is an open door.
+A store keeps peers' certificates, decisions about them and the replay record. What it can't keep or read it must
+say with `StoreError`: a decision that gets lost silently is an open door.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
 
 from slixmpp_e2e.freshness import Admission, MemoryReplayRecord, ReplayRecord
+from slixmpp_e2e.report import Trust
 
 #: A certificate and what came along with it, all DER, the certificate first.
 Chain = tuple[bytes, ...]
 #: How many certificates are kept for one JID; the oldest goes first.
 CERTIFICATES_PER_JID = 8
+#: What can be decided about a certificate.
+DECISIONS: Final = frozenset({Trust.VERIFIED, Trust.PINNED, Trust.TOFU, Trust.DISTRUSTED})
+
+
+def check_decision(trust: Trust) -> Trust:
+    """Return what can be decided; raise `ValueError` for anything else."""
+    if trust not in DECISIONS:
+        raise ValueError(f"{trust} can't be decided: it is found out")
+    return Trust(trust)
 
 
 class Store(ReplayRecord, Protocol):
@@ -27,14 +37,17 @@ class Store(ReplayRecord, Protocol):
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """Keep a certificate; return whether it is new. Trust is not implied: it is judged at every use."""
 
-    def pins(self, jid: str) -> frozenset[bytes]:
-        """Return the SHA-256 fingerprints of the certificates pinned for a JID."""
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
+        """Return what was decided about certificates of a JID, by their SHA-256 fingerprints."""
 
-    def add_pin(self, jid: str, fingerprint: bytes) -> None:
-        """Pin a certificate for a JID: from now on only pinned ones are accepted for it."""
+    def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
+        """Return all decisions: JID, fingerprint, and what was decided; by JID and fingerprint."""
 
-    def remove_pin(self, jid: str, fingerprint: bytes) -> None:
-        """Take a pin back."""
+    def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
+        """Keep a decision about a certificate: one of `DECISIONS`. The last one counts."""
+
+    def undecide(self, jid: str, fingerprint: bytes) -> None:
+        """Take a decision back."""
 
     def close(self) -> None:
         """Release files and connections; the store is not used afterwards."""
@@ -50,7 +63,7 @@ class MemoryStore:
     def __init__(self, *, started: int) -> None:
         self._replay = MemoryReplayRecord(started=started)
         self._certificates: dict[str, list[Chain]] = {}
-        self._pins: dict[str, frozenset[bytes]] = {}
+        self._decisions: dict[str, dict[bytes, Trust]] = {}
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """See `ReplayRecord`."""
@@ -73,17 +86,21 @@ class MemoryStore:
         del known[:-CERTIFICATES_PER_JID]
         return True
 
-    def pins(self, jid: str) -> frozenset[bytes]:
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """See `Store`."""
-        return self._pins.get(jid, frozenset())
+        return dict(self._decisions.get(jid, {}))
 
-    def add_pin(self, jid: str, fingerprint: bytes) -> None:
+    def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
         """See `Store`."""
-        self._pins[jid] = self.pins(jid) | {fingerprint}
+        return sorted((jid, *each) for jid, made in self._decisions.items() for each in made.items())
 
-    def remove_pin(self, jid: str, fingerprint: bytes) -> None:
+    def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         """See `Store`."""
-        self._pins[jid] = self.pins(jid) - {fingerprint}
+        self._decisions.setdefault(jid, {})[fingerprint] = check_decision(trust)
+
+    def undecide(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        self._decisions.get(jid, {}).pop(fingerprint, None)
 
     def close(self) -> None:
         """See `Store`."""

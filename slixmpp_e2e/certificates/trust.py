@@ -1,4 +1,10 @@
-"""Whether a certificate is somebody's: names, pins, paths."""
+"""Whether a certificate is somebody's: names, decisions, paths, first use.
+
+The ladder, as `report.Trust` has it. A person's or a configuration's decision about the very certificate comes
+first, then a path to a trust anchor, then that it was the first one seen. Where a certificate is decided for a
+JID, another one is not believed without anybody noticing: where the configuration pinned it, never; where a
+person verified it or it was the first one, only by a path, so that a renewed certificate of a PKI needs nobody.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +29,17 @@ class Decision:
     """Why a certificate is believed to be somebody's."""
 
     trust: Trust
-    #: The path to the anchor; the certificate alone where a pin decided.
+    #: The path to the anchor; the certificate alone where no path decided.
     chain: tuple[x509.Certificate, ...]
+    #: It is believed because nothing was known of the JID: to be kept if the stanza is taken.
+    first_use: bool = False
 
 
 class UntrustedError(CertificateError):
-    """A certificate that is not believed to be this JID's; `why` is `name-mismatch`, `weak` or `untrusted`."""
+    """A certificate that is not believed to be this JID's.
+
+    `why` is `name-mismatch`, `weak`, `distrusted` or `untrusted`.
+    """
 
     code = "untrusted"
 
@@ -59,23 +70,26 @@ def _forbidden(certificate: x509.Certificate, purpose: Purpose) -> str | None:
 
 
 class Authority:
-    """Decides about certificates: pins first, then paths to trust anchors.
+    """Decides about certificates.
 
-    Where certificates are pinned for a JID, nothing else counts for it. A certificate must name the JID in
-    any case (RFC 3923 6.3), be within its validity, allow the use, and have a strong key. **Not** checked:
-    revocation.
+    A certificate must name the JID in any case (RFC 3923 6.3), be within its validity, allow the use, and have
+    a strong key. `paths` leads to the trust anchors for everybody, or by domain with `*` for the rest: the CA
+    of one domain then says nothing about another. With `first_use`, a JID of which nothing is known is believed
+    once: the caller then keeps that decision (`Decision.first_use`). **Not** checked: revocation.
     """
 
     def __init__(
         self,
         store: Store,
         *,
-        paths: PathValidator | None = None,
+        paths: PathValidator | Mapping[str, PathValidator] | None = None,
         pins: Mapping[str, frozenset[bytes]] | None = None,
+        first_use: bool = False,
     ) -> None:
         self._store = store
-        self._paths = paths
+        self._paths = {"*": paths} if isinstance(paths, PathValidator) else dict(paths or {})
         self._pins = dict(pins or {})
+        self._first_use = first_use
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
 
     def judge(
@@ -99,18 +113,53 @@ class Authority:
             )
         if certificate.weakness is not None:
             raise UntrustedError(f"the certificate of {jid} has {certificate.weakness}", "weak")
+        decided = self.decisions(jid)
+        if decided.get(certificate.fingerprint) is Trust.DISTRUSTED:
+            raise UntrustedError(f"the certificate of {jid} is distrusted", "distrusted")
         if facts.forbidden[purpose] is not None:
             raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")
-        pins = self._pins.get(jid, frozenset()) | self._store.pins(jid)
-        if pins:
-            return self._judge_by_pins(jid, certificate, pins, at)
-        if self._paths is None:
-            raise UntrustedError(f"no certificate is pinned for {jid}, and there are no trust anchors")
+        believed = {print_: trust for print_, trust in decided.items() if trust is not Trust.DISTRUSTED}
+        trust = believed.get(certificate.fingerprint)
+        if trust is not None and trust is not Trust.TOFU:
+            return _decided(jid, certificate, trust, at)
+        if Trust.PINNED in believed.values():
+            raise ChangedCertificateError(f"this is not the certificate that is pinned for {jid}")
+        return self._judge_by_path(jid, certificate, hints, believed=believed, at=at, purpose=purpose)
+
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
+        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
+        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
+
+    def _judge_by_path(
+        self,
+        jid: str,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        *,
+        believed: Mapping[bytes, Trust],
+        at: datetime,
+        purpose: Purpose,
+    ) -> Decision:
         try:
-            chain = self._paths.validate(certificate, hints, at=at)
+            return Decision(Trust.PKIX, self._validate(jid, certificate, hints, at))
         except CertificateError as error:
+            if certificate.fingerprint in believed:
+                return _decided(jid, certificate, Trust.TOFU, at)
+            if believed:
+                raise ChangedCertificateError(
+                    f"this is not the certificate that is known of {jid}, and {error}"
+                ) from None
+            if self._first_use and purpose == "sign":  # who signs has the key
+                return _decided(jid, certificate, Trust.TOFU, at, first_use=True)
             raise UntrustedError(f"{jid}: {error}") from None
-        return Decision(Trust.PKIX, chain)
+
+    def _validate(
+        self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate], at: datetime
+    ) -> tuple[x509.Certificate, ...]:
+        paths = self._paths.get(jid.rpartition("@")[2]) or self._paths.get("*")
+        if paths is None:
+            raise CertificateError("there are no trust anchors for it, and it is not pinned")
+        return paths.validate(certificate, hints, at=at)
 
     def _read(self, certificate: ParsedCertificate) -> "_Facts":
         """Return what a certificate says of itself; remembered, because it is asked for every stanza."""
@@ -123,13 +172,11 @@ class Authority:
             self._facts.put(certificate.fingerprint, known)
         return known
 
-    @staticmethod
-    def _judge_by_pins(
-        jid: str, certificate: ParsedCertificate, pins: frozenset[bytes], at: datetime
-    ) -> Decision:
-        if certificate.fingerprint not in pins:
-            raise ChangedCertificateError(f"this is not the certificate that is pinned for {jid}")
-        own = certificate.certificate
-        if not own.not_valid_before_utc <= at <= own.not_valid_after_utc:
-            raise UntrustedError(f"the certificate pinned for {jid} is outside its validity")
-        return Decision(Trust.PINNED, (own,))
+
+def _decided(
+    jid: str, certificate: ParsedCertificate, trust: Trust, at: datetime, *, first_use: bool = False
+) -> Decision:
+    own = certificate.certificate
+    if not own.not_valid_before_utc <= at <= own.not_valid_after_utc:
+        raise UntrustedError(f"the certificate of {jid} is outside its validity")
+    return Decision(trust, (own,), first_use)

@@ -19,6 +19,7 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.protection import Options, Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
@@ -66,7 +67,7 @@ _TYPES: Final[dict[str, Any]] = {
     "password": (str, bytes, type(None)),
     "encryption_certificate": _PATH,
     "encryption_private_key": _PATH,
-    "trust_anchors": _FILES,
+    "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
     "peer_certificates": _FILES,
@@ -118,7 +119,8 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     pins, pinned = read_pins(config["pins"])
     store = _store(config, clock)
     try:
-        authority = Authority(store, paths=_paths(config, pins), pins=pins)
+        first_use = config["trust"] == "tofu"
+        authority = Authority(store, paths=_paths(config, pins), pins=pins, first_use=first_use)
         return Protection(
             identity,
             authority,
@@ -185,24 +187,34 @@ def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> I
         raise ConfigurationError(f"{certificate} and {private_key}: {error}") from error
 
 
-def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> PathValidator | None:
-    match config["trust"]:
-        case "pinned":
-            if config["trust_anchors"] is not None:
-                raise ConfigurationError('trust="pinned" and trust_anchors exclude each other')
-            return None
-        case "pkix":
-            pass
-        case other:
-            raise ConfigurationError(f'trust is "pkix" or "pinned", not {other!r}')
-    anchors = read_all(config["trust_anchors"], "trust_anchors")
-    if not anchors:
-        if pins:
-            return None
+def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> dict[str, PathValidator]:
+    """Return the paths to the anchors of each domain; `*` stands for those that are not named."""
+    trust, option = config["trust"], config["trust_anchors"]
+    if trust not in {"pkix", "pinned", "tofu"}:
+        raise ConfigurationError(f'trust is "pkix", "pinned" or "tofu", not {trust!r}')
+    if trust == "pinned" and option is not None:
+        raise ConfigurationError('trust="pinned" and trust_anchors exclude each other')
+    intermediates = read_all(config["intermediates"], "intermediates")
+    by_domain = option if isinstance(option, Mapping) else {"*": option}
+    found = {}
+    for domain, files in by_domain.items():
+        if anchors := read_all(files, "trust_anchors"):
+            found[_domain(domain)] = PathValidator(anchors, intermediates)
+    if not found and not pins and trust == "pkix":
         raise ConfigurationError(
             "nobody could be trusted: set trust_anchors to the CA's certificate, or pins to those of the peers"
         )
-    return PathValidator(anchors, read_all(config["intermediates"], "intermediates"))
+    return found
+
+
+def _domain(name: Any) -> str:
+    try:
+        found = "*" if name == "*" else bare(name)
+    except (TypeError, ValueError):
+        found = "@"
+    if "@" in found:
+        raise ConfigurationError(f"trust_anchors: {name!r} is no domain and not *")
+    return found
 
 
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:

@@ -8,17 +8,18 @@ window then covers.
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain
+from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, check_decision
 from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
+from slixmpp_e2e.report import Trust
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _ATTEMPTS: Final = 40
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
@@ -28,7 +29,9 @@ _SCHEMA: Final = """
 CREATE TABLE certificate (
     jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
 );
-CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint)) WITHOUT ROWID;
+CREATE TABLE decision (
+    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
+) WITHOUT ROWID;
 CREATE TABLE signer (
     jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -40,6 +43,16 @@ CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
 CREATE TABLE everybody (floor INTEGER NOT NULL);
 INSERT INTO everybody VALUES (0);
 """
+#: By the version that they lead away from.
+_MIGRATIONS: Final = {
+    1: """
+CREATE TABLE decision (
+    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
+) WITHOUT ROWID;
+INSERT INTO decision SELECT jid, fingerprint, 'pinned' FROM pin;
+DROP TABLE pin;
+""",
+}
 
 
 class SQLiteStore:
@@ -64,12 +77,18 @@ class SQLiteStore:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
             if self._is_new():
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._connection.execute(statement)
+                self._run(_SCHEMA, _VERSION)
                 self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            while (version := self._integer("PRAGMA user_version")) < _VERSION:
+                self._run(_MIGRATIONS[version], version + 1)
         if self._value("PRAGMA quick_check") != "ok":
-            raise StoreError(f"{self._path} is damaged; restore it, or remove it and pin again")
+            raise StoreError(f"{self._path} is damaged; restore it, or remove it and decide again")
+
+    def _run(self, script: str, version: int) -> None:
+        """Change the schema to a version, inside the transaction that is open."""
+        for statement in filter(str.strip, script.split(";")):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA user_version = {version}")
 
     def _enter_wal(self) -> None:
         """Change to WAL. SQLite does not wait for another process that is just doing the same, so we do."""
@@ -93,7 +112,7 @@ class SQLiteStore:
             return True
         if application != _APPLICATION:
             raise StoreError(f"{self._path} is a database of something else")
-        if version != _VERSION:
+        if version != _VERSION and version not in _MIGRATIONS:
             raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {_VERSION})")
         return False
 
@@ -186,7 +205,7 @@ class SQLiteStore:
             self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
         return True
 
-    # ------------------------------------------------------------------ certificates and pins
+    # ------------------------------------------------------------------ certificates and decisions
 
     def certificates(self, jid: str) -> tuple[Chain, ...]:
         """See `Store`."""
@@ -215,21 +234,42 @@ class SQLiteStore:
             )
         return cursor.rowcount == 1
 
-    def pins(self, jid: str) -> frozenset[bytes]:
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """See `Store`."""
         with self._errors():
-            rows = self._connection.execute("SELECT fingerprint FROM pin WHERE jid = ?", (jid,)).fetchall()
-        return frozenset(fingerprint for (fingerprint,) in rows)
+            rows = self._connection.execute(
+                "SELECT fingerprint, trust FROM decision WHERE jid = ?", (jid,)
+            ).fetchall()
+            return {fingerprint: self._decision(trust) for fingerprint, trust in rows}
 
-    def add_pin(self, jid: str, fingerprint: bytes) -> None:
+    def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT jid, fingerprint, trust FROM decision ORDER BY jid, fingerprint"
+            ).fetchall()
+            return [(jid, fingerprint, self._decision(trust)) for jid, fingerprint, trust in rows]
+
+    def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
+        """See `Store`."""
+        check_decision(trust)
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?)", (jid, fingerprint, str(trust))
+            )
+
+    def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
         with self._transaction():
-            self._connection.execute("INSERT OR IGNORE INTO pin VALUES (?, ?)", (jid, fingerprint))
+            self._connection.execute(
+                "DELETE FROM decision WHERE jid = ? AND fingerprint = ?", (jid, fingerprint)
+            )
 
-    def remove_pin(self, jid: str, fingerprint: bytes) -> None:
-        """See `Store`."""
-        with self._transaction():
-            self._connection.execute("DELETE FROM pin WHERE jid = ? AND fingerprint = ?", (jid, fingerprint))
+    def _decision(self, trust: str) -> Trust:
+        try:
+            return check_decision(Trust(trust))
+        except ValueError:
+            raise StoreError(f"{self._path} is damaged: it holds a decision that is none") from None
 
     def close(self) -> None:
         """See `Store`."""

@@ -93,14 +93,14 @@ class TestPins:
         own = end_entity()
         judging = Authority(store)
         assert refusal(judging, own).why == "untrusted"
-        store.add_pin(JULIET, own.parsed.fingerprint)
+        store.decide(JULIET, own.parsed.fingerprint, Trust.PINNED)
         assert judge(judging, own).trust is Trust.PINNED
-        store.remove_pin(JULIET, own.parsed.fingerprint)
+        store.undecide(JULIET, own.parsed.fingerprint)
         assert refusal(judging, own).why == "untrusted"
 
     def test_both_kinds_of_pins_count_together(self, store):
         first, second = end_entity(), end_entity()
-        store.add_pin(JULIET, second.parsed.fingerprint)
+        store.decide(JULIET, second.parsed.fingerprint, Trust.PINNED)
         judging = Authority(store, pins=pinned(first))
         assert judge(judging, first).trust is judge(judging, second).trust is Trust.PINNED
 

@@ -14,6 +14,7 @@ import pytest
 from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 NOW = 1_772_366_400 * SECOND
@@ -26,6 +27,7 @@ PROGRAM = f"""
 import os, resource, signal, sys
 from pathlib import Path
 from slixmpp_e2e.errors import StoreError
+from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 NOW, JULIET, path = {NOW}, {JULIET!r}, Path(sys.argv[1])
 
@@ -65,18 +67,18 @@ class TestSurviving:
     @pytest.mark.requirement("3923-6.2-3", "3851-4-2")
     def test_pins_and_certificates_are_there_when_it_is_opened_again(self, opened, path):
         store = opened(path)
-        store.add_pin(JULIET, PIN)
+        store.decide(JULIET, PIN, Trust.PINNED)
         store.add_certificate(JULIET, CHAIN)
         store.close()
         store = opened(path)
-        assert store.pins(JULIET) == {PIN}
+        assert store.decisions(JULIET) == {PIN: Trust.PINNED}
         assert store.certificates(JULIET) == (CHAIN,)
 
     def test_what_was_acknowledged_survives_the_death_of_the_process(self, opened, path):
         result = run(
             """
 store = SQLiteStore(path)
-store.add_pin(JULIET, b"p" * 32)
+store.decide(JULIET, b"p" * 32, Trust.PINNED)
 for number in range(1, 51):
     assert not admit(store, number)
     print(number, flush=True)
@@ -87,7 +89,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert result.returncode == -signal.SIGKILL, result.stderr
         assert len(result.stdout.split()) == 50
         store = opened(path)
-        assert store.pins(JULIET) == {PIN}
+        assert store.decisions(JULIET) == {PIN: Trust.PINNED}
         assert all(seen(store, int(number)) for number in result.stdout.split())
         assert not seen(store, 51)
 
@@ -108,7 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         with ThreadPoolExecutor(4) as workers:
             for store in workers.map(lambda _worker: opened(path).close(), range(8)):
                 assert store is None
-        assert opened(path).pins(JULIET) == frozenset()
+        assert opened(path).decisions(JULIET) == {}
 
 
 class TestPrivacy:
@@ -121,7 +123,7 @@ class TestPrivacy:
     @pytest.mark.requirement("3923-6.2-3", "3851-4-2")
     def test_only_its_owner_can_read_it_and_what_lies_beside_it(self, opened, path):
         store = opened(path)
-        store.add_pin(JULIET, PIN)
+        store.decide(JULIET, PIN, Trust.PINNED)
         files = sorted(path.parent.iterdir())
         assert [each.name for each in files] == ["store.db", "store.db-shm", "store.db-wal"]
         assert [each.stat().st_mode & 0o777 for each in files] == [0o600] * 3
@@ -130,7 +132,7 @@ class TestPrivacy:
         opened(path).close()
         path.chmod(0o644)
         store = opened(path)
-        store.add_pin(JULIET, PIN)
+        store.decide(JULIET, PIN, Trust.PINNED)
         assert [each.stat().st_mode & 0o777 for each in path.parent.iterdir()] == [0o600] * 3
 
     def test_a_file_that_is_stricter_stays_so(self, opened, path):
@@ -170,9 +172,9 @@ class TestWhatIsNoStore:
 
     def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(self, opened, path):
         store = opened(path)
-        store.add_pin(JULIET, PIN)
+        store.decide(JULIET, PIN, Trust.PINNED)
         store.close()
-        raw(path, "PRAGMA user_version = 2")
+        raw(path, "PRAGMA user_version = 3")
         before = path.read_bytes()
         self.refused(path, "another version")
         assert path.read_bytes() == before
@@ -187,7 +189,7 @@ class TestWhatIsNoStore:
 
     def test_a_file_that_is_empty_is_a_new_store(self, opened, path):
         path.touch()
-        assert opened(path).pins(JULIET) == frozenset()
+        assert opened(path).decisions(JULIET) == {}
 
 
 class TestDamage:
@@ -195,7 +197,7 @@ class TestDamage:
     def filled(self, opened, path) -> Path:
         store = opened(path)
         for number in range(1, 400):
-            store.add_pin(f"juliet{number}@example.com", b"%032d" % number)
+            store.decide(f"juliet{number}@example.com", b"%032d" % number, Trust.PINNED)
             assert not seen(store, number)
         store.close()
         return path
@@ -216,13 +218,13 @@ class TestDamage:
         with pytest.raises(StoreError):
             opened(filled)
 
-    @pytest.mark.parametrize("table", ["pin", "certificate", "signer", "seen", "everybody"])
+    @pytest.mark.parametrize("table", ["decision", "certificate", "signer", "seen", "everybody"])
     def test_a_table_that_is_missing_is_noticed_when_it_is_needed(self, opened, filled, table):
         raw(filled, f"DROP TABLE {table}")
 
         def use_everything() -> None:
             store = opened(filled)
-            store.pins(JULIET)
+            store.decisions(JULIET)
             store.certificates(JULIET)
             store.admit("new@example.com", PIN, NOW + 1, NOW)
 
@@ -252,9 +254,9 @@ class TestDamage:
         store = opened(path)
         store.close()
         for action in (
-            lambda: store.pins(JULIET),
-            lambda: store.add_pin(JULIET, PIN),
-            lambda: store.remove_pin(JULIET, PIN),
+            lambda: store.decisions(JULIET),
+            lambda: store.decide(JULIET, PIN, Trust.PINNED),
+            lambda: store.undecide(JULIET, PIN),
             lambda: store.certificates(JULIET),
             store.all_certificates,
             lambda: store.add_certificate(JULIET, CHAIN),
@@ -279,10 +281,10 @@ for number in range(1, 100_000):
         break
 print("failed", failed is not None)
 try:
-    store.add_pin(JULIET, b"q" * 32)
-    print("pinned", b"q" * 32 in store.pins(JULIET))
+    store.decide(JULIET, b"q" * 32, Trust.PINNED)
+    print("pinned", b"q" * 32 in store.decisions(JULIET))
 except StoreError:
-    print("pinned", b"q" * 32 not in store.pins(JULIET))
+    print("pinned", b"q" * 32 not in store.decisions(JULIET))
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print("again", not admit(store, failed), admit(store, failed))
 print("before", all(admit(store, number) for number in range(max(1, failed - 500), failed)))
@@ -313,7 +315,7 @@ if os.geteuid() == 0:
     os.setegid(65534)
     os.seteuid(65534)
 try:
-    SQLiteStore(path).add_pin(JULIET, b"p" * 32)
+    SQLiteStore(path).decide(JULIET, b"p" * 32, Trust.PINNED)
 except StoreError as error:
     print(str(path) in str(error))
 """,
@@ -356,3 +358,27 @@ except StoreError as error:
             seen(store, 1)
         store._connection = real
         assert not seen(store, 1)
+
+
+def test_the_pins_of_the_first_version_become_decisions(opened, path):
+    opened(path).close()
+    raw(
+        path,
+        "DROP TABLE decision",
+        "CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint))",
+        f"INSERT INTO pin VALUES ('{JULIET}', x'{PIN.hex()}')",
+        "PRAGMA user_version = 1",
+    )
+    for _ in range(2):
+        store = opened(path)
+        assert store.decisions(JULIET) == {PIN: Trust.PINNED}
+        store.close()
+    with pytest.raises(sqlite3.OperationalError):
+        raw(path, "SELECT * FROM pin")
+
+
+def test_a_decision_that_is_none_is_damage(opened, path):
+    opened(path).close()
+    raw(path, f"INSERT INTO decision VALUES ('{JULIET}', x'{PIN.hex()}', 'adored')")
+    with pytest.raises(StoreError, match="damaged"):
+        opened(path).decisions(JULIET)

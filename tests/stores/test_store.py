@@ -1,9 +1,10 @@
-"""The contract of a store: certificates and pins, in memory and in a file."""
+"""The contract of a store: certificates and decisions, in memory and in a file."""
 
 import pytest
 
 from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, MemoryStore, Store
 from slixmpp_e2e.cms.asn1 import octet_string
+from slixmpp_e2e.report import Trust
 
 JULIET, ROMEO = "juliet@example.com", "romeo@example.net"
 
@@ -57,26 +58,45 @@ class TestCertificates:
         assert store.certificates(JULIET) == (chain(2), chain(1))
 
 
-class TestPins:
-    def test_at_first_nobody_is_pinned(self, store):
-        assert store.pins(JULIET) == frozenset()
+class TestDecisions:
+    def test_at_first_nothing_is_decided(self, store):
+        assert store.decisions(JULIET) == {}
+        assert list(store.all_decisions()) == []
 
-    def test_a_pin_stays_until_it_is_taken_back(self, store):
-        store.add_pin(JULIET, b"a" * 32)
-        store.add_pin(JULIET, b"b" * 32)
-        store.add_pin(JULIET, b"a" * 32)
-        assert store.pins(JULIET) == {b"a" * 32, b"b" * 32}
-        assert store.pins(ROMEO) == frozenset()
-        store.remove_pin(JULIET, b"a" * 32)
-        assert store.pins(JULIET) == {b"b" * 32}
-        store.remove_pin(JULIET, b"b" * 32)
-        assert store.pins(JULIET) == frozenset()
+    def test_a_decision_stays_until_it_is_taken_back(self, store):
+        store.decide(JULIET, b"a" * 32, Trust.PINNED)
+        store.decide(JULIET, b"b" * 32, Trust.DISTRUSTED)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.PINNED, b"b" * 32: Trust.DISTRUSTED}
+        assert store.decisions(ROMEO) == {}
+        store.undecide(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"b" * 32: Trust.DISTRUSTED}
 
-    def test_a_pin_that_is_none_can_be_taken_back(self, store):
-        store.remove_pin(JULIET, b"a" * 32)
-        assert store.pins(JULIET) == frozenset()
+    def test_the_last_one_counts(self, store):
+        for trust in (Trust.TOFU, Trust.VERIFIED, Trust.DISTRUSTED):
+            store.decide(JULIET, b"a" * 32, trust)
+            assert store.decisions(JULIET) == {b"a" * 32: trust}
+
+    def test_all_of_them_are_listed_in_order(self, store):
+        store.decide(ROMEO, b"a" * 32, Trust.TOFU)
+        store.decide(JULIET, b"b" * 32, Trust.VERIFIED)
+        store.decide(JULIET, b"a" * 32, Trust.PINNED)
+        assert list(store.all_decisions()) == [
+            (JULIET, b"a" * 32, Trust.PINNED),
+            (JULIET, b"b" * 32, Trust.VERIFIED),
+            (ROMEO, b"a" * 32, Trust.TOFU),
+        ]
+
+    def test_what_was_not_decided_can_be_taken_back(self, store):
+        store.undecide(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {}
+
+    @pytest.mark.parametrize("trust", [Trust.PKIX, Trust.UNTRUSTED])
+    def test_what_is_found_out_cannot_be_decided(self, store, trust):
+        with pytest.raises(ValueError, match="can't be decided"):
+            store.decide(JULIET, b"a" * 32, trust)
+        assert store.decisions(JULIET) == {}
 
 
 def test_closing_it_is_all_that_is_left_to_do(store):
-    store.add_pin(JULIET, b"a" * 32)
+    store.decide(JULIET, b"a" * 32, Trust.PINNED)
     store.close()

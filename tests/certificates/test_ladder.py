@@ -1,0 +1,118 @@
+"""The ladder of trust: decisions, paths, first use, and what a changed certificate means."""
+
+import pytest
+
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError
+from slixmpp_e2e.report import Trust
+from tests.certificates.building import JULIET, authority, end_entity
+from tests.certificates.test_trust import judge, pinned, refusal
+from tests.pki import Entity
+
+ROMEO = "romeo@example.net"
+
+
+@pytest.fixture(scope="module")
+def root() -> Entity:
+    return authority("Root")
+
+
+@pytest.fixture(scope="module")
+def renewed(root: Entity) -> Entity:
+    """Another certificate of juliet's, from the CA."""
+    return end_entity(issuer=root)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(started=0)
+
+
+def decide(store: MemoryStore, entity: Entity, trust: Trust, jid: str = JULIET) -> None:
+    store.decide(jid, entity.parsed.fingerprint, trust)
+
+
+class TestDecisions:
+    @pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.PINNED])
+    def test_a_decision_goes_before_a_path(self, store, root, renewed, trust):
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        decide(store, renewed, trust)
+        assert judge(judging, renewed).trust is trust
+
+    def test_a_path_goes_before_first_use(self, store, root, renewed):
+        judging = Authority(store, paths=PathValidator([root.certificate]), first_use=True)
+        decide(store, renewed, Trust.TOFU)
+        assert judge(judging, renewed).trust is Trust.PKIX
+
+    def test_what_is_distrusted_is_refused_whatever_else_speaks_for_it(self, store, root, renewed):
+        judging = Authority(
+            store, paths=PathValidator([root.certificate]), pins=pinned(renewed), first_use=True
+        )
+        decide(store, renewed, Trust.DISTRUSTED)
+        for purpose in ("sign", "encrypt"):
+            assert refusal(judging, renewed, purpose=purpose).why == "distrusted"
+
+    def test_what_is_distrusted_says_nothing_about_another_certificate(self, store, root, renewed):
+        decide(store, end_entity(), Trust.DISTRUSTED)
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        assert judge(judging, renewed).trust is Trust.PKIX
+
+    def test_a_decision_does_not_make_a_certificate_somebody_elses(self, store):
+        own = end_entity()
+        decide(store, own, Trust.VERIFIED, ROMEO)
+        assert refusal(Authority(store), own, jid=ROMEO).why == "name-mismatch"
+
+    def test_a_person_may_verify_what_the_configuration_pins(self, store):
+        own = end_entity()
+        decide(store, own, Trust.VERIFIED)
+        assert judge(Authority(store, pins=pinned(own)), own).trust is Trust.VERIFIED
+
+
+class TestChange:
+    def test_a_renewed_certificate_of_a_pki_needs_nobody(self, store, root, renewed):
+        decide(store, end_entity(), Trust.VERIFIED)
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        assert judge(judging, renewed).trust is Trust.PKIX
+
+    @pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.TOFU, Trust.PINNED])
+    def test_another_one_without_a_path_is_a_change(self, store, trust):
+        decide(store, end_entity(), trust)
+        assert isinstance(refusal(Authority(store, first_use=True), end_entity()), ChangedCertificateError)
+
+    def test_where_it_is_pinned_a_path_does_not_help(self, store, root, renewed):
+        decide(store, end_entity(), Trust.PINNED)
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        assert isinstance(refusal(judging, renewed), ChangedCertificateError)
+
+
+class TestFirstUse:
+    def test_who_is_not_known_is_believed_once_and_that_is_to_be_kept(self, store):
+        own = end_entity()
+        decision = judge(Authority(store, first_use=True), own)
+        assert (decision.trust, decision.first_use) == (Trust.TOFU, True)
+        decide(store, own, Trust.TOFU)
+        decision = judge(Authority(store, first_use=True), own)
+        assert (decision.trust, decision.first_use) == (Trust.TOFU, False)
+
+    def test_nothing_is_encrypted_to_a_certificate_whose_owner_has_not_signed_with_it(self, store):
+        assert refusal(Authority(store, first_use=True), end_entity(), purpose="encrypt").why == "untrusted"
+
+    def test_it_has_to_be_asked_for(self, store):
+        assert refusal(Authority(store), end_entity()).why == "untrusted"
+
+
+class TestAnchorsOfADomain:
+    def test_the_ca_of_one_domain_says_nothing_about_another(self, store, root, renewed):
+        other = authority("Other")
+        paths = {"example.net": PathValidator([root.certificate]), "*": PathValidator([other.certificate])}
+        judging = Authority(store, paths=paths)
+        assert refusal(judging, renewed).why == "untrusted"  # juliet is of example.com
+        assert judge(judging, end_entity(issuer=other)).trust is Trust.PKIX
+        romeos = end_entity(jid=ROMEO, issuer=root)
+        assert judge(judging, romeos, jid=ROMEO).trust is Trust.PKIX
+        assert refusal(judging, end_entity(jid=ROMEO, issuer=other), jid=ROMEO).why == "untrusted"
+
+    def test_where_there_are_none_nobody_is_believed(self, store, root, renewed):
+        judging = Authority(store, paths={"example.net": PathValidator([root.certificate])})
+        assert "no trust anchors" in str(refusal(judging, renewed))
