@@ -27,7 +27,7 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.plugin.plugin import E2EPlugin
-from slixmpp_e2e.plugin.stanzas import ReceiveFailure, SendFailure
+from slixmpp_e2e.plugin.stanzas import ReceiveFailure, Rejection, SendFailure
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport, Trust
 
@@ -48,6 +48,7 @@ __all__ = [
     "NoCertificateError",
     "ReceiveFailure",
     "RefusedError",
+    "Rejection",
     "RemoteError",
     "SecurityReport",
     "SendFailure",

@@ -17,6 +17,9 @@ XML: Final = "http://www.w3.org/XML/1998/namespace"
 #: The name of xml:lang.
 LANG: Final = f"{{{XML}}}lang"
 
+#: Ours: the request for a certificate, and its answer.
+CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"
+
 DELAY: Final = "urn:xmpp:delay"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"

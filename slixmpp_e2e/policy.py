@@ -84,9 +84,14 @@ class Policy:
         return (entry.inbound or entry.levels[kind]) in _REQUIRING
 
     def takes_unsigned(self, jid: JID, kind: Kind) -> bool:
-        """Tell whether encrypted content that nobody signed is delivered from a JID."""
+        """Tell whether encrypted content that nobody signed is delivered from a JID.
+
+        Never in an iq: its answer would tell anybody whether something decrypted (ERRATA E29).
+        """
         entry = self._entry(bare(jid))
-        return entry is not None and (entry.inbound or entry.levels[kind]) is Level.ENCRYPT_UNSIGNED
+        if entry is None or kind == "iq":
+            return False
+        return (entry.inbound or entry.levels[kind]) is Level.ENCRYPT_UNSIGNED
 
 
 def read_policy(entries: Mapping[str, str | Mapping[str, str]], own: frozenset[str] = frozenset()) -> Policy:

@@ -46,6 +46,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "allow_early_draft": False,
     "encrypt_to_self": "auto",
     "request_certificates": True,
+    "certificate_wait": 5,
     "window": 300,
     "deliver_stale": False,
     "send_errors": True,
@@ -79,6 +80,7 @@ _TYPES: Final[dict[str, Any]] = {
     "encrypt_to_self": (bool, str),
     "request_certificates": bool,
     "window": int,
+    "certificate_wait": (int, float),
     "deliver_stale": bool,
     "send_errors": bool,
     "hints": bool,
@@ -86,6 +88,8 @@ _TYPES: Final[dict[str, Any]] = {
     "max_stanza_size": int,
     "clock": Callable,
 }
+#: The least that a number can be.
+_LEAST: Final = {"window": 1, "certificate_wait": 0, "max_stanza_size": 1}
 
 
 def check_options(config: Mapping[str, Any]) -> None:
@@ -100,7 +104,10 @@ def check_options(config: Mapping[str, Any]) -> None:
 def _check_types(config: Mapping[str, Any]) -> None:
     for option, kind in _TYPES.items():
         value = config[option]
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+        least = _LEAST.get(option)
+        if not isinstance(value, kind) or (
+            least is not None and (isinstance(value, bool) or not value >= least)
+        ):
             raise ConfigurationError(f"{option} can't be {value!r}")
     if config["encrypt_to_self"] not in {True, False, _AUTO}:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')

@@ -6,6 +6,7 @@ raises: an exception here would end the stream.
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree.ElementTree import Element
@@ -19,19 +20,23 @@ from slixmpp_e2e.errors import (
     RefusedError,
     TimestampError,
 )
-from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT
+from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
 from slixmpp_e2e.outer import E2E_TAG, OPENED, payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
+from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import (
     Delivery,
     ReceiveFailure,
+    Rejection,
+    RejectionReason,
     Stanza,
     kind_of,
     own_jid,
     protected_stanza,
+    report_of,
     stamp_of,
     type_of,
 )
@@ -41,12 +46,16 @@ from slixmpp_e2e.stanza import Outer
 
 log = logging.getLogger(__name__)
 
-#: The words of RFC 3923 7 and its appendix A that say that a peer could not verify us (ERRATA E03).
-_UNVERIFIED: Final = tuple(
-    f"{{{namespace}}}{name}"
-    for namespace in (E2E, E2E_MISSPELT)
-    for name in ("unverified-signature", "signature-unverified", "decryption-failed")
+_NAMES: Final[tuple[tuple[str, RejectionReason], ...]] = (
+    ("unverified-signature", "unverified-signature"),
+    ("signature-unverified", "unverified-signature"),
+    ("decryption-failed", "decryption-failed"),
+    ("bad-timestamp", "bad-timestamp"),
 )
+#: The application conditions of RFC 3923 7 and its appendix A, in all their spellings (ERRATA E02, E03).
+_CONDITIONS: Final[dict[str, RejectionReason]] = {
+    f"{{{namespace}}}{name}": reason for namespace in (E2E, E2E_MISSPELT, OBJENC) for name, reason in _NAMES
+}
 
 
 @dataclass(slots=True)
@@ -60,7 +69,10 @@ class Inbound:
     answers: Answers
     resumption: Resumption
     forwarded: Forwarded
+    requests: CertificateRequests
     stats: Counter[str]
+    #: Called with the JID whose certificate is there now.
+    on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
 
@@ -95,9 +107,11 @@ class Inbound:
         if not payloads or type_of(stanza) not in OPENED[kind_of(stanza)]:
             return self._unprotected(stanza)
         try:
-            return self.open(stanza)
+            inner = self.open(stanza)
         except E2EError as error:
             return self.refuse(stanza, error)
+        report = report_of(inner)
+        return None if report is not None and self.requests.take(inner, report) else inner
 
     # ------------------------------------------------------------------ protected
 
@@ -116,6 +130,7 @@ class Inbound:
             self.exchanges.received(stanza, inner, encrypted=result.report.encrypted)
         self.stats["opened"] += 1
         if result.learned:
+            self.on_learned(outer.sender)
             self.xmpp.event("e2e_certificate_learned", result.report)
         return inner
 
@@ -149,6 +164,8 @@ class Inbound:
                 return stale
         if isinstance(error, CertificatesOnlyError):
             self.stats["certificates_only"] += 1
+            if error.learned:
+                self.on_learned(stanza["from"])
         else:
             self._tell(stanza, error, stale)
         takes_unsigned = (
@@ -197,15 +214,24 @@ class Inbound:
         inner_id = self.exchanges.inner_id(stanza["id"])
         if inner_id is not None:
             stanza["id"] = inner_id
-        self._after_error(stanza)
+        self._after_error(stanza, known=inner_id is not None)
         return stanza
 
-    def _after_error(self, stanza: Stanza) -> None:
+    def _after_error(self, stanza: Stanza, *, known: bool) -> None:
+        """See what an error says about a stanza of ours; `known`: it bears the id of one that we sent."""
         for echo in stanza.xml.findall(E2E_TAG):  # it is never opened (ERRATA E04)
             stanza.xml.remove(echo)
         error = stanza.xml.find(f"{{{stanza.namespace}}}error")
-        if error is not None and any(error.find(tag) is not None for tag in _UNVERIFIED):
+        found = (
+            [_CONDITIONS[each.tag] for each in error if each.tag in _CONDITIONS] if error is not None else []
+        )
+        if not found:
+            return
+        if found[0] != "bad-timestamp":
             self.protection.forget_inclusion(stanza["from"])
+        if known:
+            self.stats["rejected"] += 1
+            self.xmpp.event("e2e_rejected", Rejection(stanza, found[0]))
 
     # ------------------------------------------------------------------ responses
 
@@ -233,8 +259,8 @@ class Inbound:
                     return self.exchanges.local_error(request, "not-acceptable", error.diagnostics())
         self.exchanges.answered(iq["id"])
         if type_of(iq) == "error":  # not authenticated: all that it can do is end the waiting
-            self._after_error(iq)
             iq["id"] = request.inner_id
+            self._after_error(iq, known=True)
             return iq
         clear = RefusedError("a protected request was answered in clear", reason="unprotected")
         self.refuse(iq, clear)

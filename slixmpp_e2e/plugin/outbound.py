@@ -19,6 +19,7 @@ from slixmpp_e2e.errors import E2EError, LocalError, NoCertificateError, TooLarg
 from slixmpp_e2e.namespaces import E2E, EME, HINTS
 from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import (
     Delivery,
@@ -40,6 +41,7 @@ from slixmpp_e2e.protection import Protection
 log = logging.getLogger(__name__)
 
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
+_ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 
 
@@ -53,6 +55,8 @@ class OutboundOptions:
     hints: bool = True
     #: The same text for every message, for clients that can't read it.
     fallback_body: str | None = None
+    #: Seconds that a stanza waits for a missing certificate, at the most; 0: it fails at once.
+    certificate_wait: float = 0
 
 
 @dataclass(slots=True)
@@ -66,18 +70,26 @@ class Outbound:
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
     resumption: Resumption = field(init=False)
+    parking: Parking = field(init=False)
 
     def __post_init__(self) -> None:
+        self.parking = Parking(self.xmpp, self._lacks_certificate, self.fail, self.options.certificate_wait)
         self.resumption = Resumption(self.xmpp, self.protection.now, self.payload)
 
     # ------------------------------------------------------------------ filters
 
     def hold(self, stanza: Any) -> Any:
         """Put a stanza back that slixmpp would lose: there is no stream, and nothing has stored it."""
-        if isinstance(stanza, (Message, Presence, Iq)) and self._would_be_queued(stanza):
+        if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
+            return stanza
+        if self._would_be_queued(stanza):
             self.xmpp.send(stanza)
             return None
-        return stanza
+        try:
+            return None if self.parking.take(stanza) else stanza
+        except Exception as error:  # noqa: BLE001 see `seal`
+            self.fail(stanza, error)
+            return None
 
     def _would_be_queued(self, stanza: Stanza) -> bool:
         # exactly when XMLStream.send() queues: otherwise this would go round in circles
@@ -102,6 +114,15 @@ class Outbound:
         except Exception as error:  # noqa: BLE001 whatever happens, nothing leaves and the stream lives on
             self.fail(stanza, error)
             return None
+
+    def _lacks_certificate(self, stanza: Stanza) -> bool:
+        """Tell whether a stanza has to wait for a certificate. slixmpp sends presence by itself: it does not."""
+        if isinstance(stanza, Presence) or self.protection.can_encrypt_to(stanza["to"]):
+            return False
+        try:
+            return self.level(stanza, level_of(stanza)) in _ENCRYPTING
+        except LocalError:
+            return False  # it fails when its turn comes
 
     # ------------------------------------------------------------------ what is to be done
 

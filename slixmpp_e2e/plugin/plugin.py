@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+from slixmpp import JID
 from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E
 from slixmpp_e2e.plugin.answers import Answers
+from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
@@ -37,6 +39,8 @@ class E2EPlugin(BasePlugin):
     - `e2e_ready` (our bare JID): the stream is bound, and what leaves from now on follows the policy.
     - `e2e_error` (`ReceiveFailure`): a stanza was not delivered.
     - `e2e_send_failed` (`SendFailure`): a stanza did not leave, or was never confirmed.
+    - `e2e_rejected` (`Rejection`): a peer says that it could not take a stanza of ours.
+    - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
     - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
@@ -53,6 +57,7 @@ class E2EPlugin(BasePlugin):
     _outbound: Outbound
     _inbound: Inbound
     _resumption: Resumption
+    _requests: CertificateRequests
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -75,9 +80,19 @@ class E2EPlugin(BasePlugin):
             raise ConfigurationError(f"our certificate is for {named}, but we log in as {own}")
         policy = read_policy(config["policy"], frozenset({own}))
         exchanges = Exchanges(xmpp)
-        options = OutboundOptions(config["max_stanza_size"], config["hints"], config["fallback_body"])
+        options = OutboundOptions(
+            config["max_stanza_size"], config["hints"], config["fallback_body"], config["certificate_wait"]
+        )
         self._outbound = Outbound(xmpp, protection, policy, exchanges, self._counters, options)
         self._resumption = self._outbound.resumption
+        self._requests = CertificateRequests(
+            xmpp,
+            protection,
+            self._outbound.protected,
+            self._counters,
+            automatic=config["request_certificates"],
+        )
+        self._outbound.parking.look_for = self._requests.find
         answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
@@ -87,7 +102,9 @@ class E2EPlugin(BasePlugin):
             answers,
             self._resumption,
             Forwarded(xmpp, protection, policy),
+            self._requests,
             self._counters,
+            self._outbound.parking.release,
             deliver_stale=config["deliver_stale"],
         )
         protection.on_clock_adjustment = self._clock_adjusted
@@ -136,6 +153,7 @@ class E2EPlugin(BasePlugin):
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
+        self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
@@ -179,10 +197,30 @@ class E2EPlugin(BasePlugin):
         """
         return self._inbound.open(stanza)
 
+    def request_certificate(self, jid: JID | str) -> None:
+        """Ask a peer for its certificate with a signed message (RFC 3923 6.2); `e2e_certificate_learned` follows.
+
+        It happens by itself when a stanza did not leave because the certificate is missing, unless
+        `request_certificates` is off. Raises a `LocalError`.
+        """
+        self._requests.ask(JID(jid))
+
+    def send_certificate(self, jid: JID | str, *, signed: bool = True) -> None:
+        """Send a peer our certificate in a signed message; raise a `LocalError`.
+
+        Not `signed`, it is an object with certificates and nothing else (certs-only, RFC 3851 3.7).
+        """
+        if signed:
+            self._requests.send_ours(JID(jid))
+        else:
+            self._requests.send_bare(JID(jid))
+
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
         return {
             **self._counters,
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
+            "parked": len(self._outbound.parking),
+            "peers": len(self.protection) + len(self._requests),
         }

@@ -8,7 +8,7 @@ peer sends can imitate it.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Iq, Message, Presence
@@ -69,6 +69,21 @@ class ReceiveFailure:
     def reason(self) -> str:
         """The stable word for what went wrong."""
         return self.error.reason
+
+
+RejectionReason = Literal["bad-timestamp", "unverified-signature", "decryption-failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What `e2e_rejected` carries: a peer says that it could not take a stanza of ours (RFC 3923 7).
+
+    `stanza` is the error as the program gets it, with the id that it gave to its own stanza. Nobody signed it:
+    any server on the way could have said so.
+    """
+
+    stanza: Stanza
+    reason: RejectionReason
 
 
 class _Protected:
