@@ -15,6 +15,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.algorithms import ID_AUTH_ENVELOPED_DATA, ID_ENVELOPED_DATA, ID_SIGNED_DATA
 from slixmpp_e2e.cms.enveloped_data import content_type
+from slixmpp_e2e.cms.signed_data import parse_signed_data
 from slixmpp_e2e.errors import (
     InvalidStanzaError,
     MalformedError,
@@ -83,10 +84,12 @@ def _object(stanza_xml: bytes | str) -> bytes:
 
 def smime_type(der: bytes) -> str:
     """Return the smime-type parameter of a CMS object by what it is; raise `MalformedError` for another."""
-    found = _SMIME_TYPES.get(content_type(der))
-    if found is None:
+    kind = content_type(der)
+    if kind not in _SMIME_TYPES:
         raise MalformedError("neither signed nor enveloped data")
-    return found
+    if kind == ID_SIGNED_DATA and parse_signed_data(der).holds_certificates_only:
+        return "certs-only"
+    return _SMIME_TYPES[kind]
 
 
 def _entity(der: bytes) -> bytes:

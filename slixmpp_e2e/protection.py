@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
@@ -54,8 +55,12 @@ from slixmpp_e2e.tables import Recent
 #: RFC 3923 6.6.
 INCLUSION_INTERVAL: Final = 300 * SECOND
 _JIDS: Final = 4096
-#: How many encrypted keys are remembered: 5 MB.
+#: How many encrypted keys are remembered: 10 MB.
 _CLAIMS: Final = 50_000
+#: And how many of those that came from an archive only.
+_ARCHIVED_CLAIMS: Final = 10_000
+#: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
+_AT_ONCE: Final = 2
 _STALE: Final[dict[str, Literal["old", "future", "seen", "decreasing"]]] = {
     "old": "old",
     "future": "future",
@@ -115,8 +120,10 @@ class Protection:
     _keys: DecryptionKeys = field(init=False)
     #: When our certificate was sent to a JID last.
     _inclusions: Recent[str, int] = field(init=False)
-    #: SHA-256 of encrypted keys.
-    _claimed: Recent[bytes, bool] = field(init=False)
+    #: SHA-256 of encrypted keys, each with that of the object that bore it.
+    _claimed: Recent[bytes, bytes] = field(init=False)
+    #: The same from archives, where an object may come again: apart, so that it pushes nothing out above.
+    _archived_claims: Recent[bytes, bytes] = field(init=False)
     #: The timestamp of the last presence of a full JID.
     _presence: Recent[str, int] = field(init=False)
     _sample_der: bytes = field(init=False)
@@ -127,7 +134,8 @@ class Protection:
         self._sample = parse_signed_data(self._sample_der)
         self._clock = MonotoneClock(self.now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         self._keys = DecryptionKeys()
-        self._inclusions, self._claimed, self._presence = Recent(_JIDS), Recent(_CLAIMS), Recent(_JIDS)
+        self._inclusions, self._presence = Recent(_JIDS), Recent(_JIDS)
+        self._claimed, self._archived_claims = Recent(_CLAIMS), Recent(_ARCHIVED_CLAIMS)
         for own in (self.identity, self.identity.encryption):
             if own is not None:
                 self.add_decryption_key(own)
@@ -136,7 +144,8 @@ class Protection:
 
     def __len__(self) -> int:
         """Return how much is remembered, in entries."""
-        return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
+        claims = len(self._claimed) + len(self._archived_claims)
+        return len(self._inclusions) + claims + len(self._presence) + len(self.peers)
 
     def add_decryption_key(self, identity: Identity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
@@ -228,19 +237,20 @@ class Protection:
         """Open the text of an `<e2e/>` element, and judge it; raise a `RemoteError`.
 
         `delayed_since` is when our own server says that it stored the stanza. With `archived` it comes from an
-        archive that we asked: whether it came before is neither looked at nor remembered, and the report never
-        says `authenticated`. Of a `TimestampError` for what was authenticated but is old, from the future, or
-        seen, `stale` holds stanza and report. Raises `StoreError` if the replay record can't be kept: then
-        nothing is delivered. What is found in a `CertificatesOnlyError` is learned before it is raised.
+        archive that we asked: whether it came before is not looked at, except that an encrypted key must not
+        come with another object than before, and the report never says `authenticated`. Of a `TimestampError`
+        for what was authenticated but is old, from the future, or seen, `stale` holds stanza and report. Raises
+        `StoreError` if the replay record can't be kept: then nothing is delivered. What is found in a
+        `CertificatesOnlyError` is learned before it is raised.
         """
         _check_comparable(outer.sender)
         repeated: list[bytes] = []
         claimed: list[bytes] = []
 
-        def claim(encrypted_key: bytes) -> bool:
+        def claim(encrypted_key: bytes, der: bytes) -> bool:
             if archived:
-                return True
-            if self._claim(encrypted_key):
+                return self._claim_archived(encrypted_key, der)
+            if self._claim(encrypted_key, der):
                 claimed.append(encrypted_key)
                 return True
             repeated.append(encrypted_key)
@@ -295,7 +305,9 @@ class Protection:
             freshness = self._archived(content, delayed_since)
             return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
-        learned = self.peers.learn(bare(outer.sender), opened.signer, hints, content.timestamp)
+        learned = self.peers.learn(
+            bare(outer.sender), opened.signer, hints, content.timestamp, at=to_datetime(self.now())
+        )
         return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
 
     def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
@@ -381,9 +393,10 @@ class Protection:
         """Keep those certificates that are the sender's and that we trust; nobody signed for the others."""
         jid, at = bare(sender), to_datetime(self.now())
         found = self.peers.parse(certificates)
+        named = [each for each in found if jid in certificate_jids(each.certificate)][:_AT_ONCE]
         trusted = [
             each
-            for each in found
+            for each in named
             if any(self.peers.is_trusted(jid, [each, *found], at, purpose) for purpose in PURPOSES)
         ]
         return any([self.peers.add(jid, each, found) for each in trusted])  # noqa: C419 all of them
@@ -421,13 +434,27 @@ class Protection:
             outer_id=outer.id,
         )
 
-    def _claim(self, encrypted_key: bytes) -> bool:
-        """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`)."""
-        digest = SHA256.digest(encrypted_key)
-        if digest in self._claimed:
+    def _claim(self, encrypted_key: bytes, der: bytes) -> bool:
+        """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`).
+
+        Where the archive had the very same object before, it is new all the same.
+        """
+        digest, object_digest = SHA256.digest(encrypted_key), SHA256.digest(der)
+        if digest in self._claimed or self._archived_claims.get(digest) not in {None, object_digest}:
             return False
-        self._claimed.put(digest, True)
+        self._claimed.put(digest, object_digest)
         return True
+
+    def _claim_archived(self, encrypted_key: bytes, der: bytes) -> bool:
+        """Tell whether an encrypted key is new, or bore the very same object before.
+
+        An archive is read more than once; but who keeps it could put changed objects into it, one after the other.
+        """
+        digest, object_digest = SHA256.digest(encrypted_key), SHA256.digest(der)
+        before = self._claimed.get(digest) or self._archived_claims.get(digest)
+        if before is None:
+            self._archived_claims.put(digest, object_digest)
+        return before in {None, object_digest}
 
     def _decoy(self, data: bytes, read: bool) -> None:
         """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""

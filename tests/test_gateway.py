@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
+from slixmpp_e2e.cms.signed_data import certificates_only
 from slixmpp_e2e.errors import (
     InvalidStanzaError,
     LocalError,
@@ -21,7 +22,7 @@ from slixmpp_e2e.errors import (
     TooLargeError,
     UnprotectableError,
 )
-from slixmpp_e2e.gateway import unwrap, unwrap_der, wrap
+from slixmpp_e2e.gateway import smime_type, unwrap, unwrap_der, wrap
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.stanza import MAX_OCTETS, parse_xml
 from tests.formats.objects import clear_signed, enveloped_der, message_cpim, opaque, signed_der, signer
@@ -326,3 +327,11 @@ class TestOtherPrograms:
         parts = mime.split_signed(mime.parse_entity(unwrap(to_romeo(entity.replace(b"\r\n", b"\n")))))
         other.verify(parts.signature.decoded_body(), parts.content)
         assert parts.content == content
+
+
+def test_certificates_alone_are_called_what_they_are(juliet):
+    """RFC 8551 3.2.2 and 3.8, in DER and as base64 without a header."""
+    der = certificates_only([juliet.parsed])
+    assert smime_type(der) == "certs-only"
+    entity = unwrap(wrap(der, recipient="romeo@example.net"))
+    assert b"smime-type=certs-only; name=smime.p7c" in entity

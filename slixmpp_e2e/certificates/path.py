@@ -18,6 +18,9 @@ from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
 _MAX_DEPTH: Final = 5
+#: Certificates of CAs that came along: two chains of the greatest depth. With more of them that all fit together a
+#: stranger could have hundreds of signatures verified.
+_MAX_HINTS: Final = 8
 _CACHE: Final = 1024
 #: RFC 8550 4.4.4.
 _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
@@ -49,6 +52,13 @@ def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
             raise CertificateError("a CA's certificate is not an end entity's")
 
 
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class _Path:
     chain: tuple[x509.Certificate, ...]
@@ -74,8 +84,8 @@ class PathValidator:
     ) -> tuple[x509.Certificate, ...]:
         """Return the path from a certificate to an anchor, both included; raise `CertificateError`.
 
-        `hints` are certificates that came along; they are used only as parts of a path. Key usage is not
-        looked at: `check_usage`.
+        `hints` are certificates that came along; they are used only as parts of a path, and of CAs only eight of
+        them. Key usage is not looked at: `check_usage`.
         """
         known = self._cache.get(certificate.fingerprint)
         if known is not None and known.not_before <= at <= known.not_after:
@@ -91,7 +101,8 @@ class PathValidator:
             )
             .build_client_verifier()
         )
-        intermediates = [*self._intermediates, *(hint.certificate for hint in hints)]
+        above = [hint.certificate for hint in hints if _is_authority(hint.certificate)]
+        intermediates = [*self._intermediates, *above[:_MAX_HINTS]]
         try:
             chain = tuple(verifier.verify(certificate.certificate, intermediates).chain)
         except (verification.VerificationError, *UNREADABLE) as error:

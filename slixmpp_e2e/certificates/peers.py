@@ -44,6 +44,8 @@ class _Announcement:
     capabilities: Capabilities
     #: The identifier of the certificate to encrypt to instead.
     preference: bytes | None
+    #: Fingerprint of the certificate that signed: what one says of another counts less than what that one says.
+    signer: bytes
 
 
 class PeerCertificates:
@@ -62,8 +64,8 @@ class PeerCertificates:
         #: JIDs and fingerprints of those that the store has.
         self._learned: Recent[tuple[str, bytes], bool] = Recent(_SIZE)
         self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...]]] = Recent(_SIZE)
-        #: By fingerprint of the certificate that signed.
-        self._announced: Recent[bytes, _Announcement] = Recent(_SIZE)
+        #: By JID and fingerprint: what a certificate of several JIDs said as one of them is not said for others.
+        self._announced: Recent[tuple[str, bytes], _Announcement] = Recent(_SIZE)
 
     def __len__(self) -> int:
         return len(self._learned) + len(self._keys) + len(self._announced)
@@ -115,30 +117,57 @@ class PeerCertificates:
             is_rsa = isinstance(known[0].public_key, rsa.RSAPublicKey)
             if is_rsa and self.is_trusted(jid, known, at, "encrypt"):
                 usable[known[0].fingerprint] = known[0]
-        for certificate in usable.values():
-            said = self._announced.get(certificate.fingerprint)
-            preferred = said.preference if said else None
-            elsewhere = preferred is not None and not certificate.answers_to(preferred)
-            if elsewhere and any(other.answers_to(preferred or b"") for other in usable.values()):
-                continue  # RFC 8551 2.5.3: its owner would rather have the other one
-            yield PeerKey(certificate, said.capabilities if said else UNKNOWN)
+        said = {each: self._announced.get((jid, each)) for each in usable}
+        wanted = {
+            each: certificate
+            for each, certificate in usable.items()
+            if not self._elsewhere(certificate, said[each], usable.values())
+        }
+        for fingerprint, certificate in (wanted or usable).items():  # two that name each other name none
+            announced = said[fingerprint]
+            yield PeerKey(certificate, announced.capabilities if announced else UNKNOWN)
+
+    @staticmethod
+    def _elsewhere(
+        certificate: ParsedCertificate, said: _Announcement | None, usable: Iterable[ParsedCertificate]
+    ) -> bool:
+        """Tell whether the owner of a certificate would rather have another usable one (RFC 8551 2.5.3)."""
+        if said is None or said.preference is None or certificate.answers_to(said.preference):
+            return False
+        return any(other.answers_to(said.preference) for other in usable)
 
     # ------------------------------------------------------------------ learning
 
     def learn(
-        self, jid: str, signer: VerifiedSigner, hints: Sequence[ParsedCertificate], timestamp: int
+        self,
+        jid: str,
+        signer: VerifiedSigner,
+        hints: Sequence[ParsedCertificate],
+        timestamp: int,
+        *,
+        at: datetime,
     ) -> bool:
         """Keep the certificate of a trusted signer, to encrypt to and to verify with (RFC 3923 6.2).
 
-        And what it says of him: the newest announcement counts. Return whether the certificate is new.
+        And what it says of him: the newest announcement counts. A certificate that he prefers is kept if it is
+        believed to be the same JID's at `at`; he may have put anybody's beside his own. Return whether his
+        certificate is new.
         """
         said = self._hear(jid, signer, timestamp)
         is_new = self.add(jid, signer.certificate, hints)
-        for other in hints:
-            if said is not None and said.preference is not None and other.answers_to(said.preference):
-                self.add(jid, other, hints)
-                self._announced.put(other.fingerprint, said)
+        if said is not None and said.preference is not None:
+            for other in hints:
+                if other.answers_to(said.preference) and self.is_trusted(jid, [other, *hints], at, "encrypt"):
+                    self.add(jid, other, hints)
+                    self._pass_on(jid, other, said)
         return is_new
+
+    def _pass_on(self, jid: str, other: ParsedCertificate, said: _Announcement) -> None:
+        """Let what was announced count for the preferred certificate, which may never sign, if it said nothing."""
+        before = self._announced.get((jid, other.fingerprint))
+        if before is None or (before.signer != other.fingerprint and before.timestamp < said.timestamp):
+            self._announced.put((jid, other.fingerprint), said)
+            self._keys.pop(jid)
 
     def add(self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
         """Keep a certificate that was judged; return whether it is new."""
@@ -160,11 +189,13 @@ class PeerCertificates:
     def _hear(self, jid: str, signer: VerifiedSigner, timestamp: int) -> _Announcement | None:
         """Return what a signature announces, if it is news."""
         capabilities = read_capabilities(signer.attributes)
-        before = self._announced.get(signer.certificate.fingerprint)
-        if capabilities is None or (before is not None and timestamp <= before.timestamp):
+        own = signer.certificate.fingerprint
+        before = self._announced.get((jid, own))
+        is_older = before is not None and before.signer == own and timestamp <= before.timestamp
+        if capabilities is None or is_older:
             return None
-        said = _Announcement(timestamp, capabilities, read_preference(signer.attributes))
-        self._announced.put(signer.certificate.fingerprint, said)
+        said = _Announcement(timestamp, capabilities, read_preference(signer.attributes), own)
+        self._announced.put((jid, own), said)
         self._keys.pop(jid)
         return said
 

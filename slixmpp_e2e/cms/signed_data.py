@@ -185,6 +185,11 @@ class SignedData:
     #: The octets of the input that the object took; for what follows it, see `formats`.
     size: int
 
+    @property
+    def holds_certificates_only(self) -> bool:
+        """Nothing is signed by nobody (RFC 8551 3.8); some write empty content instead of none."""
+        return not self.signer_infos and not self.content and bool(self.certificates)
+
     def verify(
         self,
         pool: CertificatePool,

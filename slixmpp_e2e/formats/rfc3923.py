@@ -144,10 +144,11 @@ class Opener:
     #: keeps failures that come before the signature from being faster than those that come after it
     #: (ARCHITECTURE invariant 15).
     decoy: Callable[[bytes, bool], None]
-    #: Takes note of an encrypted key, and tells whether it is new. What follows a key that is not new is never
-    #: decrypted: that somebody sends it again with another ciphertext is how every adaptive attack on CBC or
-    #: on PKCS #1 v1.5 begins, and even success could tell him something, as much of an object is not signed.
-    claim: Callable[[bytes], bool]
+    #: Takes note of an encrypted key and of the object that bears it, and tells whether the key is new. What
+    #: follows a key that is not new is never decrypted: that somebody sends it again with another ciphertext is
+    #: how every adaptive attack on CBC or on PKCS #1 v1.5 begins, and even success could tell him something, as
+    #: much of an object is not signed.
+    claim: Callable[[bytes, bytes], bool]
     allow_sha1: bool = False
     allow_3des: bool = False
     allow_unsigned: bool = False
@@ -208,7 +209,7 @@ class Opener:
             signed = parse_signed_data(der)
         except MalformedError as error:
             raise SignatureError(str(error), reason="malformed") from None
-        if outermost and not signed.signer_infos and signed.content is None and signed.certificates:
+        if outermost and signed.holds_certificates_only:
             raise CertificatesOnlyError(signed.certificates)
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
@@ -224,7 +225,7 @@ class Opener:
                 raise MalformedError("something follows the enveloped object")
             if envelope.cipher.weak and not self.allow_3des:
                 raise MalformedError("Triple-DES, which the policy forbids")
-            if not self.claim(envelope.encrypted_key(self.keys)):
+            if not self.claim(envelope.encrypted_key(self.keys), der):
                 raise TimestampError("an object with this encrypted key came before", reason="seen")
             return self._decrypt(envelope)
         except TimestampError:

@@ -26,6 +26,9 @@ _WRAPPERS: Final = {
     "{urn:xmpp:carbons:2}sent": "carbon_sent",
     "{urn:xmpp:mam:2}result": "mam_result",
 }
+_CARBONS: Final = frozenset(tag for tag in _WRAPPERS if tag.startswith("{urn:xmpp:carbons:2}"))
+#: Which address of a forwarded message is ours.
+_OURS: Final = {"carbon_received": ("to",), "carbon_sent": ("from",), "mam_result": ("from", "to")}
 _STANZAS: Final = frozenset({f"{{{CLIENT}}}{kind}" for kind in KINDS})
 
 
@@ -46,9 +49,10 @@ class Copy:
 
 
 def find_copy(wrapper: Message) -> Copy | None:
-    """Return what a message wraps, or None if it is no carbon and no result of an archive.
+    """Return what a message of our own account wraps, or None if it is no carbon and no result of an archive.
 
-    Raises `MalformedError` if it wraps several: which one a report would stand beside is then not clear.
+    Raises `MalformedError` if it wraps several: which one a report would stand beside is then not clear. And
+    for a carbon that another client of our account has made: slixmpp would take it for our server's.
     """
     wrapping = [child for child in wrapper.xml if child.tag in _WRAPPERS]
     if not wrapping:
@@ -57,6 +61,10 @@ def find_copy(wrapper: Message) -> Copy | None:
     messages = [each for part in forwarded for each in part if each.tag in _STANZAS]
     if len(wrapping) > 1 or len(forwarded) > 1 or len(messages) > 1:
         raise MalformedError("several stanzas are forwarded at once")
+    if wrapper["from"].resource:
+        if wrapping[0].tag in _CARBONS:  # XEP-0280 11
+            raise MalformedError("a carbon that is not from our account's bare JID")
+        return None
     if not messages or messages[0].tag != f"{{{CLIENT}}}message":
         return None
     return Copy(_WRAPPERS[wrapping[0].tag], forwarded[0], messages[0])
@@ -79,7 +87,7 @@ class Forwarded:
         if copy.message.find(E2E_TAG) is None or stanza_type(copy.message) not in OPENED["message"]:
             self._check_clear(copy)
             return wrapper
-        outer = self._outer(copy.message)
+        outer = self._outer(copy)
         result = self.protection.unprotect(
             payload(copy.message),
             outer,
@@ -96,30 +104,34 @@ class Forwarded:
     def is_shown_unopened(self, copy: Copy) -> bool:
         """Tell whether a copy that could not be opened is handed over as it is.
 
-        An archive is read by who asked for it; a carbon looks like a message that arrived, so one from a peer
-        who must send protected is not.
+        An archive is read by who asked for it; a carbon looks like a message that arrived or that we sent, so
+        one from a peer who must send protected is not.
         """
-        return copy.kind != "carbon_received" or not self._must_be_protected(copy.message)
+        return not self._must_be_protected(copy)
 
     def _check_clear(self, copy: Copy) -> None:
-        if copy.kind == "carbon_received" and self._must_be_protected(copy.message):
+        if self._must_be_protected(copy):
             raise RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
 
-    def _must_be_protected(self, message: Element) -> bool:
-        if stanza_type(message) not in OPENED["message"]:
+    def _must_be_protected(self, copy: Copy) -> bool:
+        if copy.kind == "mam_result" or stanza_type(copy.message) == "error":
             return False
         try:
-            return self.policy.must_be_protected(JID(message.get("from", "")), "message")
+            sender = JID(copy.message.get("from", ""))
+            if copy.kind == "carbon_sent":
+                return bare(sender) not in self.protection.identity.jids  # then we did not send it
+            return self.policy.must_be_protected(sender, "message")
         except ValueError:
             return True
 
-    def _outer(self, message: Element) -> Outer:
+    def _outer(self, copy: Copy) -> Outer:
         """Return who wrote to whom: somebody to us, or another client of ours to somebody."""
+        message = copy.message
         try:
             sender, recipient = JID(message.get("from", "")), JID(message.get("to", ""))
-            names = {bare(read_jid(message.get(side, ""))) for side in ("from", "to")}
+            names = [bare(read_jid(message.get(side, ""))) for side in _OURS[copy.kind]]
         except ValueError:
             raise MalformedError("a forwarded message without comparable addresses") from None
-        if names.isdisjoint(self.protection.identity.jids):
+        if self.protection.identity.jids.isdisjoint(names):
             raise SignatureError("it is neither from us nor to us", reason="other-recipient")
         return Outer("message", stanza_type(message), message.get("id", ""), sender, recipient)

@@ -93,16 +93,16 @@ class Inbound:
     def _judge(self, stanza: Stanza) -> Stanza | None:
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
             return self._response(stanza)
-        if type_of(stanza) == "error":
-            return self._bounce(stanza)
-        if isinstance(stanza, Message) and stanza["from"].full in {"", own_jid(self.xmpp).bare}:
+        if isinstance(stanza, Message) and stanza["from"].bare in {"", own_jid(self.xmpp).bare}:
             try:
                 copy = find_copy(stanza)
             except E2EError as error:
                 self._tell(stanza, error)
                 return None
-            if copy is not None:
+            if copy is not None:  # of whatever type: the carbon of an error is one, too
                 return self._copy(stanza, copy)
+        if type_of(stanza) == "error":
+            return self._bounce(stanza)
         payloads = stanza.xml.findall(E2E_TAG)
         if not payloads or type_of(stanza) not in OPENED[kind_of(stanza)]:
             return self._unprotected(stanza)

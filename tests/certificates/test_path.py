@@ -124,6 +124,14 @@ class TestPath:
         strangers = [pki.intermediate, pki.root, pki["juliet"], root, leaf]
         assert len(validate(root, leaf, *strangers, middle)) == 3
 
+    def test_not_more_came_along_than_two_chains_can_need(self, root, middle):
+        """Certificates of CAs that all fit together could cost hundreds of signature checks."""
+        leaf = end_entity(issuer=middle)
+        strangers = [authority(f"stranger {number}") for number in range(8)]
+        people = [end_entity() for _ in range(8)]
+        assert len(validate(root, leaf, *people, *strangers[:7], middle)) == 3
+        refused(root, leaf, *strangers, middle)
+
     @pytest.mark.requirement("3850-2.3-2")
     def test_an_anchor_that_came_along_is_none(self, pki: PKI, root):
         refused(root, pki["juliet"], pki.intermediate, pki.root)

@@ -72,7 +72,9 @@ class Receiver:
 
     def open(self, text: str | bytes, **options: bool) -> Opened:
         text = text if isinstance(text, str) else text.decode()
-        return Opener(self.keys, self.pool, self.decoy, lambda _: True, **options).open_object(text)
+        return Opener(self.keys, self.pool, self.decoy, lambda _key, _object: True, **options).open_object(
+            text
+        )
 
     def refuse(self, text: str | bytes, **options: bool) -> RemoteError:
         with pytest.raises(RemoteError) as caught:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.interop.peer import Cannot, PeerError, program, run
+from tests.interop.peer import Cannot, Envelope, PeerError, program, run
 from tests.pki import PKI
 
 _SOURCE = Path(__file__).with_name("BouncyCastlePeer.java")
@@ -86,19 +86,12 @@ class BouncyCastle:
         """See `Peer`."""
         return self._ask("verify", signed, content is not None, content or b"", self._pki.intermediate.der)
 
-    def encrypt(
-        self,
-        content: bytes,
-        recipients: Sequence[str],
-        *,
-        transport: str,
-        cipher: str,
-        key_identifier: bool = False,
-        ber: bool = False,
-    ) -> bytes:
+    def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """See `Peer`."""
         certificates = (self._pki[name].der for name in recipients)
-        return self._ask("encrypt", transport, cipher, key_identifier, ber, content, *certificates)
+        return self._ask(
+            *("encrypt", how.transport, how.cipher, how.key_identifier, how.ber, content), *certificates
+        )
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
         """See `Peer`."""

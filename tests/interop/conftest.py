@@ -1,16 +1,19 @@
 """The peers, each started once a session, when the first test asks for it."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
 import pytest
 
+from slixmpp_e2e.endpoint import Endpoint
+from tests.accounts import Clock, account
 from tests.interop.gnutls import GnuTLS
-from tests.interop.peer import Peer
+from tests.interop.peer import Peer, Start
 from tests.pki import PKI
 
 
 @pytest.fixture(scope="session")
-def start(pki: PKI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[type[Peer]], Peer]]:
+def start(pki: PKI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Return what starts a peer, or returns the one that runs."""
     running: dict[type[Peer], Peer] = {}
 
@@ -25,8 +28,20 @@ def start(pki: PKI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callab
 
 
 @pytest.fixture(scope="session")
-def gnutls(start: Callable[[type[Peer]], Peer]) -> GnuTLS:
+def gnutls(start: Start) -> GnuTLS:
     """GnuTLS, for what only it writes."""
     peer = start(GnuTLS)
     assert isinstance(peer, GnuTLS)
     return peer
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of this machine: peers sign with it, and take no other."""
+    return Clock(time.time_ns())
+
+
+@pytest.fixture
+def romeos(pki: PKI, clock: Clock) -> Endpoint:
+    """Romeo's end, where nothing has arrived yet."""
+    return Endpoint.over(account(pki, pki["romeo"], clock))

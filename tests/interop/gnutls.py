@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests.interop.peer import Cannot, program, run
+from tests.interop.peer import Cannot, Envelope, Tool
 from tests.pki import PKI
 
 _TRANSPORTS = frozenset({"rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256"})
@@ -27,22 +27,14 @@ class GnuTLS:
     )
 
     def __init__(self, pki: PKI, directory: Path) -> None:
-        self._program = program("certtool", "gnutls-bin")
-        self._directory = directory
+        self.tool = Tool("certtool", "gnutls-bin", directory)
         # Unlike the others it looks for issuers among the trusted certificates only.
-        self._trusted = self._file("trusted.crt", pki.root.pem + pki.intermediate.pem)
-        for entity in pki.entities.values():
-            self._file(f"{entity.name}.crt", entity.pem)
-            self._file(f"{entity.name}.key", entity.key_pem)
-
-    def _file(self, name: str, content: bytes) -> Path:
-        path = self._directory / name
-        path.write_bytes(content)
-        return path
+        self._trusted = self.tool.file("trusted.crt", pki.root.pem + pki.intermediate.pem)
+        self.tool.files(pki.entities.values())
 
     def help(self) -> str:
         """See `Peer`."""
-        return run(self._program, "--help").decode()
+        return self.tool.run("--help").decode()
 
     def sign(
         self, content: bytes, signers: Sequence[str], *, scheme: str, detached: bool, ber: bool = False
@@ -58,39 +50,27 @@ class GnuTLS:
         self, content: bytes, signers: Sequence[str], *, scheme: str, detached: bool, attributes: bool
     ) -> bytes:
         (signer,) = signers
-        out = self._file("out", b"")
-        run(
-            *(self._program, "--p7-detached-sign" if detached else "--p7-sign", "--outder", "--outfile", out),
-            *("--load-privkey", self._directory / f"{signer}.key"),
-            *("--load-certificate", self._directory / f"{signer}.crt"),
+        return self.tool.make(
+            "--outfile",
+            *("--p7-detached-sign" if detached else "--p7-sign", "--outder"),
+            *("--load-privkey", self.tool[f"{signer}.key"]),
+            *("--load-certificate", self.tool[f"{signer}.crt"]),
             *("--hash", scheme.rpartition("-")[2].upper() if "-" in scheme else "SHA512"),
             *(("--p7-time",) if attributes else ()),
-            *("--infile", self._file("in", content)),
+            *("--infile", self.tool.file("in", content)),
         )
-        return out.read_bytes()
 
     def verify(self, signed: bytes, content: bytes | None) -> bytes:
         """See `Peer`."""
-        path = self._file("in", signed)
+        path = self.tool.file("in", signed)
         arguments = ("--inder", "--infile", path, "--load-ca-certificate", self._trusted)
         if content is not None:
-            run(self._program, "--p7-verify", *arguments, "--load-data", self._file("content", content))
+            self.tool.run("--p7-verify", *arguments, "--load-data", self.tool.file("content", content))
             return content
-        run(self._program, "--p7-verify", *arguments)
-        out = self._file("out", b"")
-        run(self._program, "--p7-verify", "--p7-show-data", *arguments, "--outfile", out)
-        return out.read_bytes()
+        self.tool.run("--p7-verify", *arguments)
+        return self.tool.make("--outfile", "--p7-verify", "--p7-show-data", *arguments)
 
-    def encrypt(
-        self,
-        content: bytes,
-        recipients: Sequence[str],
-        *,
-        transport: str,
-        cipher: str,
-        key_identifier: bool = False,
-        ber: bool = False,
-    ) -> bytes:
+    def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """See `Peer`."""
         raise NotImplementedError(_NO_ENVELOPES)
 

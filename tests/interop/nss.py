@@ -2,13 +2,14 @@
 
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from tests.interop.peer import KEY_IDENTIFIER, Cannot, program, run
+from tests.interop.peer import KEY_IDENTIFIER, Cannot, Envelope, Tool, program, run
 from tests.pki import PKI
 
 _OAEP = frozenset({"rsa-oaep-sha1", "rsa-oaep-sha256"})
@@ -49,13 +50,12 @@ class NSS:
     )
 
     def __init__(self, pki: PKI, directory: Path) -> None:
-        self._program = program("cmsutil", "libnss3-tools")
-        self._directory = directory
+        self.tool = Tool("cmsutil", "libnss3-tools", directory)
         self._database = f"sql:{directory}"
         certutil, pk12util = program("certutil", "libnss3-tools"), program("pk12util", "libnss3-tools")
         run(certutil, "-N", "-d", self._database, "--empty-password")
         for entity, trust in ((pki.root, "C,C,C"), (pki.intermediate, ",,")):
-            path = self._file("import", entity.pem)
+            path = self.tool.file("import", entity.pem)
             run(certutil, "-A", "-n", entity.name, "-t", trust, "-i", path, "-d", self._database)
         for entity in pki.entities.values():
             if isinstance(entity.key, ed25519.Ed25519PrivateKey):
@@ -64,21 +64,15 @@ class NSS:
             packed = pkcs12.serialize_key_and_certificates(
                 entity.name.encode(), entity.key, entity.certificate, None, lock
             )
-            run(pk12util, "-i", self._file("import", packed), "-d", self._database, "-W", "verona")
+            run(pk12util, "-i", self.tool.file("import", packed), "-d", self._database, "-W", "verona")
 
-    def _file(self, name: str, content: bytes) -> Path:
-        path = self._directory / name
-        path.write_bytes(content)
-        return path
-
-    def _cmsutil(self, *arguments: str | Path) -> bytes:
-        out = self._file("out", b"")
-        run(self._program, "-d", self._database, "-o", out, *arguments)
-        return out.read_bytes()
+    def cmsutil(self, *arguments: str | Path) -> bytes:
+        """Return what `cmsutil` writes."""
+        return self.tool.make("-o", *arguments, "-d", self._database)
 
     def help(self) -> str:
         """See `Peer`."""
-        return subprocess.run([self._program], capture_output=True, text=True, check=False).stderr
+        return subprocess.run([self.tool.program], capture_output=True, text=True, check=False).stderr
 
     def sign(
         self, content: bytes, signers: Sequence[str], *, scheme: str, detached: bool, ber: bool = False
@@ -86,31 +80,22 @@ class NSS:
         """See `Peer`; it is always BER."""
         (signer,) = signers
         digest = scheme.rpartition("-")[2].upper() if "-" in scheme else "SHA512"
-        arguments = ("-S", "-N", signer, "-H", digest, "-G", "-i", self._file("in", content))
-        return self._cmsutil(*arguments, *(("-T",) if detached else ()))
+        arguments = ("-S", "-N", signer, "-H", digest, "-G", "-i", self.tool.file("in", content))
+        return self.cmsutil(*arguments, *(("-T",) if detached else ()))
 
     def verify(self, signed: bytes, content: bytes | None) -> bytes:
         """See `Peer`."""
-        detached = () if content is None else ("-c", self._file("content", content))
-        return self._cmsutil("-D", "-i", self._file("in", signed), *detached)
+        detached = () if content is None else ("-c", self.tool.file("content", content))
+        return self.cmsutil("-D", "-i", self.tool.file("in", signed), *detached)
 
-    def encrypt(
-        self,
-        content: bytes,
-        recipients: Sequence[str],
-        *,
-        transport: str,
-        cipher: str,
-        key_identifier: bool = False,
-        ber: bool = False,
-    ) -> bytes:
+    def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """See `Peer`; it is always BER."""
-        assert (transport, cipher, key_identifier) == ("rsa-pkcs1", "aes128-cbc", False)
-        return self._cmsutil("-E", "-r", ",".join(recipients), "-i", self._file("in", content))
+        assert replace(how, ber=False) == Envelope()
+        return self.cmsutil("-E", "-r", ",".join(recipients), "-i", self.tool.file("in", content))
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
         """See `Peer`; its data base has all keys, and it takes the one that fits."""
-        return self._cmsutil("-D", "-i", self._file("in", enveloped))
+        return self.cmsutil("-D", "-i", self.tool.file("in", enveloped))
 
     def close(self) -> None:
         """See `Peer`."""

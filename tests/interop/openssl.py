@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests.interop.peer import Cannot, program, run
+from tests.interop.peer import Cannot, Envelope, Tool
 from tests.pki import PKI
 
 _SIGN = {
@@ -44,25 +44,15 @@ class OpenSSL:
     )
 
     def __init__(self, pki: PKI, directory: Path) -> None:
-        self._program = program("openssl", "openssl")
-        self._directory = directory
-        for entity in (pki.root, pki.intermediate, *pki.entities.values()):
-            self._file(f"{entity.name}.crt", entity.pem)
-            self._file(f"{entity.name}.key", entity.key_pem)
-
-    def _file(self, name: str, content: bytes) -> Path:
-        path = self._directory / name
-        path.write_bytes(content)
-        return path
+        self.tool = Tool("openssl", "openssl", directory)
+        self.tool.files((pki.root, pki.intermediate, *pki.entities.values()))
 
     def _cms(self, *arguments: str | Path) -> bytes:
-        out = self._file("out", b"")
-        run(self._program, "cms", "-binary", "-out", out, *arguments)
-        return out.read_bytes()
+        return self.tool.make("-out", "cms", "-binary", *arguments)
 
     def help(self) -> str:
         """See `Peer`."""
-        done = subprocess.run([self._program, "cms", "-help"], capture_output=True, text=True, check=True)
+        done = subprocess.run([self.tool.program, "cms", "-help"], capture_output=True, text=True, check=True)
         return done.stdout + done.stderr
 
     def sign(
@@ -71,11 +61,11 @@ class OpenSSL:
         """See `Peer`."""
         keys: list[str | Path] = []
         for name in signers:  # -keyopt belongs to the signer before it
-            keys += ("-signer", self._directory / f"{name}.crt", "-inkey", self._directory / f"{name}.key")
+            keys += ("-signer", self.tool[f"{name}.crt"], "-inkey", self.tool[f"{name}.key"])
             keys += _SIGN[scheme][2:]
         return self._cms(
-            *("-sign", "-in", self._file("in", content), "-outform", "DER"),
-            *("-certfile", self._directory / "intermediate.crt"),
+            *("-sign", "-in", self.tool.file("in", content), "-outform", "DER"),
+            *("-certfile", self.tool["intermediate.crt"]),
             *keys,
             *_SIGN[scheme][:2],
             *(() if detached else ("-nodetach",)),
@@ -85,38 +75,29 @@ class OpenSSL:
     def verify(self, signed: bytes, content: bytes | None) -> bytes:
         """See `Peer`."""
         return self._cms(
-            *("-verify", "-inform", "DER", "-in", self._file("in", signed)),
-            *("-CAfile", self._directory / "root.crt", "-purpose", "smimesign"),
-            *(() if content is None else ("-content", self._file("content", content))),
+            *("-verify", "-inform", "DER", "-in", self.tool.file("in", signed)),
+            *("-CAfile", self.tool["root.crt"], "-purpose", "smimesign"),
+            *(() if content is None else ("-content", self.tool.file("content", content))),
         )
 
-    def encrypt(
-        self,
-        content: bytes,
-        recipients: Sequence[str],
-        *,
-        transport: str,
-        cipher: str,
-        key_identifier: bool = False,
-        ber: bool = False,
-    ) -> bytes:
+    def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """See `Peer`."""
         to: list[str | Path] = []
         for name in recipients:  # -keyopt belongs to the recipient before it
-            to += ("-recip", self._directory / f"{name}.crt", *_TRANSPORT[transport])
+            to += ("-recip", self.tool[f"{name}.crt"], *_TRANSPORT[how.transport])
         return self._cms(
-            *("-encrypt", "-in", self._file("in", content), "-outform", "DER"),
-            "-" + cipher.replace("aes", "aes-"),  # -aes-128-cbc
+            *("-encrypt", "-in", self.tool.file("in", content), "-outform", "DER"),
+            "-" + how.cipher.replace("aes", "aes-"),  # -aes-128-cbc
             *to,
-            *(("-keyid",) if key_identifier else ()),
-            *(("-stream",) if ber else ("-noindef",)),
+            *(("-keyid",) if how.key_identifier else ()),
+            *(("-stream",) if how.ber else ("-noindef",)),
         )
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
         """See `Peer`."""
         return self._cms(
-            *("-decrypt", "-inform", "DER", "-in", self._file("in", enveloped)),
-            *("-recip", self._directory / f"{recipient}.crt", "-inkey", self._directory / f"{recipient}.key"),
+            *("-decrypt", "-inform", "DER", "-in", self.tool.file("in", enveloped)),
+            *("-recip", self.tool[f"{recipient}.crt"], "-inkey", self.tool[f"{recipient}.key"]),
         )
 
     def close(self) -> None:

@@ -7,14 +7,14 @@ tables in `slixmpp_e2e.cms` do.
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import pytest
 
-from tests.pki import PKI
+from tests.pki import PKI, Entity
 
 Operation = Literal["sign", "verify", "encrypt", "decrypt"]
 #: How a recipient is named: features as schemes and ciphers are.
@@ -48,6 +48,17 @@ class Cannot:
         return f"{self.operation} {'/'.join(sorted(self.features))}"
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an envelope is made with; by default what every peer that makes envelopes can do."""
+
+    transport: str = "rsa-pkcs1"
+    cipher: str = "aes128-cbc"
+    key_identifier: bool = False
+    #: BER where the peer has the choice.
+    ber: bool = False
+
+
 class Peer(Protocol):
     """Another implementation. Each operation raises `PeerError` when it refuses."""
 
@@ -67,16 +78,7 @@ class Peer(Protocol):
     def verify(self, signed: bytes, content: bytes | None) -> bytes:
         """Return what was signed, once signature and certificates are good; `content` for a detached one."""
 
-    def encrypt(
-        self,
-        content: bytes,
-        recipients: Sequence[str],
-        *,
-        transport: str,
-        cipher: str,
-        key_identifier: bool = False,
-        ber: bool = False,
-    ) -> bytes:
+    def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """Return a ContentInfo with an EnvelopedData or AuthEnvelopedData."""
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
@@ -86,12 +88,49 @@ class Peer(Protocol):
         """End what runs."""
 
 
+#: Starts a peer, or returns the one that runs.
+Start = Callable[[type[Peer]], Peer]
+
+
 def limit(peer: type[Peer], operation: Operation, features: Iterable[str]) -> Cannot | None:
     """Return why a peer can't do this, or None if it can."""
     wanted = frozenset(features)
     return next(
         (each for each in peer.CANNOT if each.operation == operation and each.features & wanted), None
     )
+
+
+class Tool:
+    """A program that works on files, and the directory where they are."""
+
+    def __init__(self, name: str, package: str, directory: Path) -> None:
+        self.program = program(name, package)
+        self._directory = directory
+
+    def __getitem__(self, name: str) -> Path:
+        """Return the path of a file."""
+        return self._directory / name
+
+    def file(self, name: str, content: bytes) -> Path:
+        """Write a file, and return its path."""
+        self[name].write_bytes(content)
+        return self[name]
+
+    def files(self, entities: Iterable[Entity]) -> None:
+        """Write certificates and private keys: `juliet.crt` and `juliet.key`."""
+        for entity in entities:
+            self.file(f"{entity.name}.crt", entity.pem)
+            self.file(f"{entity.name}.key", entity.key_pem)
+
+    def run(self, *arguments: str | Path) -> bytes:
+        """Run the program, and return what it prints; raise `PeerError`."""
+        return run(self.program, *arguments)
+
+    def make(self, option: str, *arguments: str | Path) -> bytes:
+        """Run the program, and return what it writes into the file that `option` names; raise `PeerError`."""
+        out = self.file("out", b"")
+        self.run(*arguments, option, out)
+        return out.read_bytes()
 
 
 def program(name: str, package: str) -> str:

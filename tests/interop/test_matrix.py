@@ -5,7 +5,7 @@ reason given there; where it can't, its help text must not know the option.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -22,12 +22,20 @@ from tests.interop.bouncycastle import BouncyCastle
 from tests.interop.gnutls import GnuTLS
 from tests.interop.nss import NSS
 from tests.interop.openssl import OpenSSL
-from tests.interop.peer import ISSUER_AND_SERIAL, KEY_IDENTIFIER, Cannot, Operation, Peer, PeerError, limit
+from tests.interop.peer import (
+    ISSUER_AND_SERIAL,
+    KEY_IDENTIFIER,
+    Cannot,
+    Envelope,
+    Operation,
+    Peer,
+    PeerError,
+    Start,
+    limit,
+)
 from tests.pki import MOMENT, PKI
 
 pytestmark = pytest.mark.peer
-
-Start = Callable[[type[Peer]], Peer]
 
 PEERS: tuple[type[Peer], ...] = (OpenSSL, NSS, GnuTLS, BouncyCastle)
 ENVELOPING = (OpenSSL, NSS, BouncyCastle)
@@ -195,7 +203,7 @@ def test_we_decrypt_what_a_peer_encrypts(
 ) -> None:
     peer = start(kind)
     enveloped = peer.encrypt(
-        CONTENT, ["romeo"], transport=transport, cipher=cipher, key_identifier=named == KEY_IDENTIFIER
+        CONTENT, ["romeo"], Envelope(transport, cipher, key_identifier=named == KEY_IDENTIFIER)
     )
     parsed = parse_enveloped_data(enveloped)
     assert our_reading(pki, enveloped, "romeo") == CONTENT
@@ -214,7 +222,7 @@ def test_each_of_several_recipients_decrypts(
 ) -> None:
     peer, everybody = start(kind), ["juliet", "romeo", "rsa-3072"]
     ours = our_envelope(pki, CONTENT, everybody, "rsa-pkcs1", "aes128-cbc", ISSUER_AND_SERIAL)
-    theirs = peer.encrypt(CONTENT, everybody, transport="rsa-pkcs1", cipher="aes128-cbc")
+    theirs = peer.encrypt(CONTENT, everybody, Envelope())
     assert peer.decrypt(ours, recipient) == CONTENT
     assert our_reading(pki, theirs, recipient) == CONTENT
 
@@ -260,7 +268,7 @@ def test_we_verify_what_a_peer_signs_in_ber(start: Start, pki: PKI, kind: type[P
 def test_we_decrypt_what_a_peer_encrypts_in_ber(
     start: Start, pki: PKI, kind: type[Peer], cipher: str
 ) -> None:
-    enveloped = start(kind).encrypt(CONTENT * 100, ["romeo"], transport="rsa-pkcs1", cipher=cipher, ber=True)
+    enveloped = start(kind).encrypt(CONTENT * 100, ["romeo"], Envelope(cipher=cipher, ber=True))
     assert enveloped[:2] == b"\x30\x80"
     assert parse_enveloped_data(enveloped).size == len(enveloped)
     assert our_reading(pki, enveloped, "romeo") == CONTENT * 100

@@ -1,17 +1,31 @@
 """What peers announce decides how they are written to (ERRATA E30), and what a policy allows is read."""
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.cms.algorithms import AES128_CBC
+from slixmpp_e2e.cms.asn1 import SET, sequence, tlv
+from slixmpp_e2e.cms.capabilities import SMIME_CAPABILITIES, preference_attribute
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import RSA_PKCS1
+from slixmpp_e2e.cms.signed_data import Signer
 from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificatesOnlyError, NoCertificateError
+from slixmpp_e2e.formats.rfc3923 import write_certificates
+from slixmpp_e2e.freshness import format_date_time, to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from tests.accounts import account
 from tests.cms.test_triple_des import enveloped as in_triple_des
-from tests.formats.objects import JULIET, ROMEO, message_cpim, opaque, outer, signer
+from tests.formats.objects import JULIET, ROMEO, TO, message_cpim, opaque, outer, signed_der, signer
+from tests.pki import VALID_FROM, VALID_UNTIL, Entity, make_certificate
 from tests.protection.ways import protect, refusal, unprotect
+
+MALLORY = JID("mallory@example.org/den")
 
 
 def algorithms(report) -> tuple[str, str]:
@@ -52,16 +66,18 @@ class TestCapabilities:
         by = account(pki, romeo, clock, anchors=[], pins={}, peers=[juliet])
         refusal(by, protect(sender))
         assert not by.can_encrypt_to(JULIET)
-        assert by.peers._announced.get(juliet.parsed.fingerprint) is None
+        assert len(by.peers._announced) == 0
 
     def test_an_older_announcement_does_not_undo_a_newer_one(self, pki, sender, receiver, romeo, clock):
         first = protect(sender)  # announces
         clock.pass_seconds(1)
         sender.forget_inclusion(ROMEO)
         unprotect(receiver, protect(sender))
-        newest = receiver.peers._announced.get(sender.identity.certificate.fingerprint)
+        said_by = (JULIET.bare, sender.identity.certificate.fingerprint)
+        newest = receiver.peers._announced.get(said_by)
         unprotect(receiver, first)
-        assert receiver.peers._announced.get(sender.identity.certificate.fingerprint) is newest
+        assert newest is not None
+        assert receiver.peers._announced.get(said_by) is newest
         assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
 
 
@@ -101,10 +117,74 @@ class TestEncryptionKeyPreference:
         newer.add_decryption_key(second)
         unprotect(receiver, protect(newer))
         clock.pass_seconds(120)
-        from slixmpp_e2e.freshness import to_datetime
-
         keys = receiver.peers.keys(JULIET.bare, to_datetime(clock.now))
         assert [key.certificate.der for key in keys] == [other.der]
+
+    def test_two_certificates_that_name_each_other_are_both_used(self, pki, juliet, romeo, receiver, clock):
+        other = pki["rsa-3072"]
+        for one, preferred in ((juliet, other), (other, juliet)):
+            by = account(pki, one, clock, peers=[romeo])
+            second = identity(preferred.key, preferred.certificate, [pki.intermediate.certificate])
+            by.identity = identity(
+                one.key, one.certificate, [pki.intermediate.certificate], encryption=second
+            )
+            unprotect(receiver, protect(by))
+            clock.pass_seconds(1)
+        clock.pass_seconds(120)
+        keys = receiver.peers.keys(JULIET.bare, to_datetime(clock.now))
+        assert {key.certificate.der for key in keys} == {juliet.der, other.der}
+
+    @pytest.fixture
+    def mallory(self, pki, clock):
+        """Somebody with a good certificate of his own, who puts others beside it and names one as preferred."""
+        key = pki["p-256"].key
+        own = make_certificate(key, "Mallory", issuer=pki.intermediate, jid=MALLORY.bare)
+
+        def message(preferred: ParsedCertificate, *beside: ParsedCertificate) -> str:
+            attributes = [
+                sequence(SMIME_CAPABILITIES, tlv(SET, sequence())),
+                preference_attribute(preferred),
+            ]
+            along = [pki.intermediate.parsed, preferred, *beside]
+            by = Signer(key, ParsedCertificate.from_x509(own), along, attributes=attributes)
+            clock.pass_seconds(1)
+            dated = f"DateTime: {format_date_time(clock.now)}"
+            signed = signed_der(message_cpim(f"From: <im:{MALLORY.bare}>", TO, dated), by)
+            return mime.pkcs7_mime(signed, "signed-data", binary=False).decode()
+
+        return message
+
+    def test_nobody_announces_anything_for_somebody_elses_certificate(
+        self, sender, receiver, juliet, clock, mallory
+    ):
+        unprotect(receiver, protect(sender))
+        found = unprotect(receiver, mallory(juliet.parsed), outer(sender=MALLORY))
+        assert found.report.authenticated
+        clock.pass_seconds(120)
+        assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
+
+    def test_a_certificate_that_nobody_vouches_for_is_not_kept_because_it_is_preferred(
+        self, sender, receiver, juliet, romeo, clock, mallory
+    ):
+        unprotect(receiver, protect(sender))
+        before = len(list(receiver.peers.pool))
+        forged = [with_key_identifier_of(juliet) for _ in range(9)]
+        unprotect(receiver, mallory(juliet.parsed, *forged), outer(sender=MALLORY))
+        assert len(list(receiver.peers.pool)) == before + 1  # his own
+        assert len(receiver.store.certificates(MALLORY.bare)) == 1
+        # she sends no certificate now, and is found by her key identifier
+        assert unprotect(receiver, protect(sender)).report.authenticated
+
+
+def with_key_identifier_of(entity: Entity) -> ParsedCertificate:
+    """A certificate that anybody can make, with somebody else's key identifier."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anybody")])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(entity.key.public_key())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(VALID_FROM).not_valid_after(VALID_UNTIL)
+    signed = builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
+    return ParsedCertificate.from_x509(signed)
 
 
 class TestCertificatesOnly:
@@ -123,6 +203,13 @@ class TestCertificatesOnly:
     def test_nor_are_those_that_nobody_vouches_for(self, pki, romeo, sender, clock):
         by = account(pki, romeo, clock, anchors=[], pins={JULIET.bare: frozenset({bytes(32)})})
         assert not refusal(by, sender.certificates_only()).learned
+
+    def test_one_that_signs_and_one_that_is_encrypted_to_are_judged_at_once(self, pki, receiver):
+        """Nobody signed for them: a stranger decides how many paths are looked for."""
+        hers = [pki[name].parsed for name in ("juliet", "rsa-3072", "p-256", "p-384")]
+        text = write_certificates([pki["romeo"].parsed, pki.intermediate.parsed, *hers])
+        assert refusal(receiver, text).learned
+        assert len(receiver.store.certificates(JULIET.bare)) == 2
 
     def test_they_look_as_rfc_3851_wants_it(self, sender, pki, juliet):
         entity = mime.parse_entity(mime.canonical_line_breaks(sender.certificates_only().encode()))
