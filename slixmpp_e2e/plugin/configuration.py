@@ -89,6 +89,8 @@ _TYPES: Final[dict[str, Any]] = {
     "max_stanza_size": int,
     "clock": Callable,
 }
+#: The least that a number can be.
+_LEAST: Final = {"window": 1, "certificate_wait": 0, "max_stanza_size": 1}
 
 
 def check_options(config: Mapping[str, Any]) -> None:
@@ -103,7 +105,10 @@ def check_options(config: Mapping[str, Any]) -> None:
 def _check_types(config: Mapping[str, Any]) -> None:
     for option, kind in _TYPES.items():
         value = config[option]
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+        least = _LEAST.get(option)
+        if not isinstance(value, kind) or (
+            least is not None and (isinstance(value, bool) or not value >= least)
+        ):
             raise ConfigurationError(f"{option} can't be {value!r}")
     if config["encrypt_to_self"] not in {True, False, _AUTO}:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')

@@ -31,8 +31,11 @@ def test_a_switch_is_true_or_false_and_no_word_that_would_count_as_true(pki, opt
     assert complaint(pki.options("romeo", **{option: value})) == f"{option} can't be {value!r}"
 
 
-@pytest.mark.parametrize("option", ["window", "max_stanza_size"])
-@pytest.mark.parametrize("value", [0, -1, True, 1.5])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [(option, value) for option in ("window", "max_stanza_size") for value in (0, -1, True, 1.5)]
+    + [("certificate_wait", value) for value in (-1, -0.5, True, float("nan"), "5")],
+)
 def test_a_number_that_nothing_could_keep_is_refused(pki, option, value):
     assert complaint(pki.options("romeo", **{option: value})) == f"{option} can't be {value!r}"
 
