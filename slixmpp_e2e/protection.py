@@ -61,11 +61,11 @@ _CLAIMS: Final = 50_000
 _ARCHIVED_CLAIMS: Final = 10_000
 #: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
 _AT_ONCE: Final = 2
-_STALE: Final[dict[str, Literal["old", "future", "seen", "decreasing"]]] = {
+_STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {
     "old": "old",
     "future": "future",
     "seen": "seen",
-    "decreasing": "decreasing",
+    "decreasing": "old",  # presence that a newer one has overtaken
 }
 
 

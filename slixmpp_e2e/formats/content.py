@@ -37,7 +37,7 @@ class Content:
 def write_object(stanza: Element, sender: JID, recipient: JID, moment: int) -> bytes:
     """Return the MIME entity for a stanza in `jabber:client`, dated `moment`; raise `InvalidStanzaError`."""
     if presence.fits_pidf(stanza):
-        return presence.write_presence(stanza, sender, moment)  # ERRATA M07
+        return presence.write_presence(stanza, sender, moment, recipient=recipient)  # ERRATA M07
     headers = [
         cpim.Header("From", f"<{jid_to_uri(sender, 'im')}>"),
         cpim.Header("To", f"<{jid_to_uri(recipient, 'im')}>"),

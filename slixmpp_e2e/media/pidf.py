@@ -1,7 +1,8 @@
 """PIDF (RFC 3863): presence information as an XML document; exact writer, strict reader.
 
-Read are the elements of RFC 3863 and the one extension that RFC 3922 maps, `<im/>`. All other elements are
-ignored with all that they hold (4.2.3), in whatever order anything stands (ERRATA P05).
+Read are the elements of RFC 3863, the one extension that RFC 3922 maps, `<im/>`, and one of ours,
+`<recipient/>`. All other elements are ignored with all that they hold (4.2.3), in whatever order anything stands
+(ERRATA P05).
 
 **Not** checked here: whose presence it is, whether a contact is a URI, and whether a timestamp is one.
 """
@@ -20,6 +21,7 @@ PIDF: Final = "urn:ietf:params:xml:ns:pidf"
 #: The spelling of RFC 3863 4.1.1; read, never written (ERRATA P02).
 _PIDF_MISSPELT: Final = "urn:ietf:params:xml:ns:pidf:"
 #: RFC 3922 5.1.5; never registered (ERRATA P06).
+_RECIPIENT: Final = "{urn:slixmpp-e2e:pidf:0}recipient"
 IM: Final = "urn:ietf:params:xml:ns:pidf:im"
 #: The highest priority of a contact.
 HIGHEST: Final = 1000
@@ -73,6 +75,8 @@ class PresenceDocument:
     entity: str
     tuples: tuple[PresenceTuple, ...] = ()
     notes: tuple[Note, ...] = ()
+    #: `pres:` URIs of those whom it is for: an extension of ours, for PIDF itself names the presentity only.
+    recipients: tuple[str, ...] = ()
 
 
 # --------------------------------------------------------------------------- writing
@@ -91,6 +95,8 @@ def write(document: PresenceDocument) -> bytes:
     for each in document.tuples:
         _write_tuple(root, each)
     _write_notes(root, document.notes)
+    for uri in document.recipients:
+        SubElement(root, _RECIPIENT).text = uri
     return (_DECLARATION + serialise(root)).replace("\n", "\r\n").encode()  # ERRATA E09
 
 
@@ -158,7 +164,10 @@ class _Reader:
         tuples = tuple(self._read_tuple(each, language) for each in self._all(root, "tuple"))
         if len({each.id for each in tuples}) != len(tuples):
             raise MalformedError("a tuple id that stands twice")
-        return PresenceDocument(_attribute(root, "entity"), tuples, self._read_notes(root, language))
+        recipients = tuple(_value(each) for each in root.iterfind(_RECIPIENT))
+        return PresenceDocument(
+            _attribute(root, "entity"), tuples, self._read_notes(root, language), recipients
+        )
 
     def _read_tuple(self, element: Element, language: str | None) -> PresenceTuple:
         _require_elements_only(element)

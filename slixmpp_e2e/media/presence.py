@@ -68,11 +68,13 @@ def _child_fits(child: Element) -> bool:
     return child.tag == _PRIORITY and bool(_CANONICAL_PRIORITY.fullmatch(text)) and int(text) <= _HIGHEST
 
 
-def write_presence(presence: Element, sender: JID, moment: int) -> bytes:
+def write_presence(presence: Element, sender: JID, moment: int, *, recipient: JID | None = None) -> bytes:
     """Return the MIME entity of a presence that `fits_pidf()`, from a full or bare JID, dated `moment`.
 
-    One tuple, whose id stands for the resource, with our address as contact. Raises `InvalidStanzaError` for
-    characters that XML can't carry, `ValueError` for a sender that `jid_to_uri()` refuses.
+    One tuple, whose id stands for the resource, with our address as contact. The recipient is named in an
+    extension that others ignore: nobody can pass the presence on as one to somebody else. Raises
+    `InvalidStanzaError` for characters that XML can't carry, `ValueError` for a sender that `jid_to_uri()`
+    refuses.
     """
     priority = presence.findtext(_PRIORITY)
     contact = pidf.Contact(
@@ -87,11 +89,12 @@ def write_presence(presence: Element, sender: JID, moment: int) -> bytes:
         notes=tuple(pidf.Note(each.text or "", each.get(LANG)) for each in presence.iterfind(_STATUS)),
         timestamp=format_date_time(moment),  # ERRATA E34: when it is said, not since when it is so
     )
+    named = () if recipient is None else (jid_to_uri(recipient, "pres"),)
     return entity_header.write(
         presence,
         sender,
         content_type=f"Content-Type: {pidf.MEDIA_TYPE}; charset=utf-8",
-        body=pidf.write(pidf.PresenceDocument(jid_to_uri(sender, "pres"), (ours,))),
+        body=pidf.write(pidf.PresenceDocument(jid_to_uri(sender, "pres"), (ours,), recipients=named)),
     )
 
 
@@ -110,13 +113,16 @@ def read_presence(entity: mime.Entity, outer: Outer) -> tuple[Element, int | Non
     one (ERRATA M02). Of several notes in one language the first is taken; notes beside the tuples, contact
     addresses and the ids of tuples are not.
 
-    Raises `MalformedError`; `SignatureError` where the entity is not the outer sender's bare JID (ERRATA E26);
+    Raises `MalformedError`; `SignatureError` where the entity is not the outer sender's bare JID (ERRATA E26),
+    or where it is addressed and not to the outer recipient (others don't address it, and are taken at that);
     `TimestampError` for a timestamp that is none, in whichever tuple; `RefusedError` for another charset than
     UTF-8 and for notes without a tuple. Media type and kind of the outer stanza are not checked, nor whether
     the timestamp is fresh.
     """
     document = pidf.parse(entity_header.utf8_body(entity))
     _require_entity(document.entity, outer.sender)
+    if document.recipients and not any(_is(uri, outer.recipient) for uri in document.recipients):
+        raise SignatureError("it is addressed to somebody else", reason="other-recipient")
     presence = Element(_PRESENCE)
     entity_header.read(entity, outer.sender, presence)
     if not document.tuples:
@@ -132,12 +138,15 @@ def read_presence(entity: mime.Entity, outer: Outer) -> tuple[Element, int | Non
     return presence, max((moment for moment, _ in dated if moment is not None), default=None)
 
 
-def _require_entity(uri: str, sender: JID) -> None:
+def _is(uri: str, jid: JID) -> bool:
     try:
-        same = bare(uri_to_jid(uri)) == bare(sender)
+        return bare(uri_to_jid(uri)) == bare(jid)
     except ValueError:
-        same = False
-    if not same:
+        return False
+
+
+def _require_entity(uri: str, sender: JID) -> None:
+    if not _is(uri, sender):
         raise SignatureError("the entity is not the sender's address", reason="name-mismatch")
 
 

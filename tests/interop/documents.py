@@ -153,7 +153,8 @@ def read_pidf(entity: bytes) -> dict[str, Any]:
     assert body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\r\n<presence ')
     root = fromstring(body)
     assert root.tag == f"{_PIDF}presence"
-    (one,) = root
+    one, ours = root
+    assert ours.tag == "{urn:slixmpp-e2e:pidf:0}recipient"
     assert one.tag == f"{_PIDF}tuple"
     assert one[0].tag == f"{_PIDF}status"
     contact = one.find(f"{_PIDF}contact")
@@ -162,6 +163,7 @@ def read_pidf(entity: bytes) -> dict[str, Any]:
         "id": fields["Content-ID"],
         "language": fields["Content-Language"],
         "entity": root.get("entity"),
+        "recipient": ours.text,
         "basic": one[0].findtext(f"{_PIDF}basic"),
         "im": one[0].findtext(f"{_IM}im"),
         "contact": (contact.text, contact.get("priority")),

@@ -32,6 +32,7 @@ DOCUMENTS = st.builds(
     entity=TEXT,
     tuples=st.lists(TUPLES, max_size=3, unique_by=lambda each: each.id).map(tuple),
     notes=st.lists(NOTES, max_size=2).map(tuple),
+    recipients=st.lists(VALUES, max_size=2).map(tuple),
 )
 
 

@@ -94,7 +94,8 @@ def read(xml: str, *fields: str, about: Outer | None = None) -> tuple[Element, i
 
 
 def back(element: Element, sender: JID = JULIET, moment: int = MOMENT) -> tuple[Element, int | None]:
-    return read_presence(mime.parse_entity(write_presence(element, sender, moment)), outer(sender=sender))
+    data = write_presence(element, sender, moment, recipient=ROMEO)
+    return read_presence(mime.parse_entity(data), outer(sender=sender))
 
 
 def written(element: Element, sender: JID = JULIET) -> pidf.PresenceDocument:
@@ -601,3 +602,25 @@ class TestSeveralTuples:
         with pytest.raises(TimestampError) as caught:
             read(document(broken + in_tuple(self.NEW, identifier="b")))
         assert caught.value.reason == "missing"
+
+
+class TestRecipient:
+    """PIDF names no recipient; ours does, so that nobody can send it on as one to somebody else (invariant 11)."""
+
+    def test_it_is_named_in_an_extension_that_others_ignore(self):
+        data = write_presence(presence(), JULIET, MOMENT, recipient=JID("romeo@example.net/orchard"))
+        assert data.endswith(
+            b'</tuple><recipient xmlns="urn:slixmpp-e2e:pidf:0">pres:romeo@example.net</recipient></presence>'
+        )
+
+    def test_to_somebody_else_it_is_refused(self):
+        entity = mime.parse_entity(
+            write_presence(presence(), JULIET, MOMENT, recipient=JID("nurse@example.com"))
+        )
+        with pytest.raises(SignatureError) as caught:
+            read_presence(entity, outer())
+        assert caught.value.reason == "other-recipient"
+
+    def test_without_one_it_is_taken_as_others_write_it(self):
+        found, _ = read_presence(mime.parse_entity(write_presence(presence(), JULIET, MOMENT)), outer())
+        assert found.tag.endswith("}presence")
