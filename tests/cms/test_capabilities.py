@@ -48,8 +48,14 @@ def test_what_is_announced_is_what_is_understood():
 
 
 def test_others_read_it_too():
-    rows = Reader(values(capabilities_attribute())[SMIME_CAPABILITIES]).enter(SET).enter().elements(limit=9)
-    found = [asn1crypto_cms.EncryptionAlgorithm.load(row)["algorithm"].dotted for row in rows]
+    attribute = asn1crypto_cms.CMSAttribute.load(capabilities_attribute(), strict=True)
+    assert attribute["type"].dotted == "1.2.840.113549.1.9.15"
+    rows_of = Reader(values(capabilities_attribute())[SMIME_CAPABILITIES]).enter(SET)
+    rows = rows_of.enter().elements(limit=9)
+    rows_of.finish()  # one value
+    capabilities = [asn1crypto_cms.EncryptionAlgorithm.load(row) for row in rows]
+    assert not any(each["parameters"].contents for each in capabilities[:4])  # RFC 3565 4.1: absent
+    found = [each["algorithm"].dotted for each in capabilities]
     aes = "2.16.840.1.101.3.4.1"
     assert found == [f"{aes}.46", f"{aes}.6", f"{aes}.42", f"{aes}.2", "1.2.840.113549.1.1.7"]
 

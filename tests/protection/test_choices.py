@@ -64,6 +64,14 @@ class TestCapabilities:
         assert receiver.peers._announced.get(sender.identity.certificate.fingerprint) is newest
         assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
 
+    @pytest.mark.requirement("3851-2.7.1-2", "3851-2.5.3-2")
+    @pytest.mark.parametrize("seconds", [301, -301])
+    def test_an_announcement_of_another_time_is_not_kept(self, sender, receiver, juliet, clock, seconds):
+        text = protect(sender)
+        clock.pass_seconds(seconds)
+        refusal(receiver, text)
+        assert receiver.peers._announced.get(juliet.parsed.fingerprint) is None
+
 
 class TestEncryptionKeyPreference:
     @pytest.fixture
