@@ -85,6 +85,7 @@ class TestThereAndBack:
         assert found.report.signer == "juliet@example.com"
         assert found.report.encrypted is (level is not Level.SIGN)
 
+    @pytest.mark.requirement("3923-4.1-3", "3923-4.1-4")
     @pytest.mark.parametrize("xml", STANZA.values(), ids=STANZA)
     def test_the_outer_stanza_says_nothing_of_what_is_in_it(self, juliets, xml):
         outer = parse_xml(juliets.protect(xml, response_to=response_to(xml)).encode())
@@ -172,6 +173,7 @@ class TestLevels:
 
 
 class TestLeaving:
+    @pytest.mark.requirement("3923-6.3-8", "3923-4.1-4")
     @pytest.mark.parametrize(
         ("xml", "error"),
         [

@@ -123,6 +123,7 @@ class TestContent:
         content = message_cpim(content=xmpp_entity("<presence/>"))
         assert read(content, PRESENCE, signing_time=datetime(2001, 1, 1, tzinfo=UTC)).timestamp == NOW
 
+    @pytest.mark.requirement("3922-4.2.7-1")
     @pytest.mark.requirement("3862-6-1", "3862-2.4-1", "3922-4.2.9-3", "3922-5.2-1", "3923-10-3")
     @pytest.mark.parametrize(
         ("content", "where", "kind", "reason"),
@@ -186,6 +187,7 @@ class TestContent:
             TimestampError: BAD_TIMESTAMP,
         }[kind]  # fmt: skip
 
+    @pytest.mark.requirement("3922-5.2.7-1")
     @pytest.mark.requirement("3922-4.2.3-1", "3922-4.2.4-1", "3922-4.2.6-1", "3922-5.2.2-1", "3922-5.2.6-1")
     def test_headers_that_xmpp_has_no_place_for_leave_nothing_in_the_stanza(self):
         to = "To: Romeo <im:romeo@example.net>"

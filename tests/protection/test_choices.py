@@ -34,6 +34,7 @@ class TestCapabilities:
     def test_a_stranger_gets_what_everybody_reads(self, sender, receiver):
         assert algorithms(unprotect(receiver, protect(sender)).report) == ("aes128-cbc", "rsa-pkcs1")
 
+    @pytest.mark.requirement("3851-2.7.1-1", "3851-2.7.1-5")
     def test_who_has_announced_better_gets_better(self, sender, receiver):
         unprotect(receiver, protect(sender))
         assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
@@ -48,12 +49,14 @@ class TestCapabilities:
         unprotect(by, protect(sender))
         assert algorithms(back(by, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
 
+    @pytest.mark.requirement("3851-2.7.1-2", "3851-2.7.1-1")
     def test_what_is_not_trusted_announces_nothing(self, pki, romeo, juliet, sender, clock):
         by = account(pki, romeo, clock, anchors=[], pins={}, peers=[juliet])
         refusal(by, protect(sender))
         assert not by.can_encrypt_to(JULIET)
         assert by.peers._announced.get(juliet.parsed.fingerprint) is None
 
+    @pytest.mark.requirement("3851-2.7.1-1", "3851-2.5.3-2")
     def test_an_older_announcement_does_not_undo_a_newer_one(self, pki, sender, receiver, romeo, clock):
         first = protect(sender)  # announces
         clock.pass_seconds(1)
@@ -86,6 +89,7 @@ class TestEncryptionKeyPreference:
         by.add_decryption_key(second)
         return by
 
+    @pytest.mark.requirement("3851-2.5.3-2", "3851-2.5.3.1-1")
     def test_the_preferred_certificate_is_learned_from_the_signature_and_used(
         self, two_keys, receiver, juliet
     ):
@@ -96,6 +100,7 @@ class TestEncryptionKeyPreference:
         keys = receiver.peers.keys(JULIET.bare, juliet.certificate.not_valid_before_utc)
         assert [key.certificate.der for key in keys] in ([], [juliet.der])
 
+    @pytest.mark.requirement("3851-2.5.3-2", "3851-2.5.3.1-1")
     def test_of_two_usable_certificates_the_preferred_one_is_used(self, pki, juliet, romeo, receiver, clock):
         older = account(pki, juliet, clock, peers=[romeo])
         unprotect(receiver, protect(older))
@@ -116,6 +121,7 @@ class TestEncryptionKeyPreference:
 
 
 class TestCertificatesOnly:
+    @pytest.mark.requirement("3850-4-1", "3851-3.7-1")
     def test_they_are_learned_where_they_are_the_senders_and_trusted(self, sender, receiver):
         error = refusal(receiver, sender.certificates_only())
         assert isinstance(error, CertificatesOnlyError)
@@ -132,6 +138,7 @@ class TestCertificatesOnly:
         by = account(pki, romeo, clock, anchors=[], pins={JULIET.bare: frozenset({bytes(32)})})
         assert not refusal(by, sender.certificates_only()).learned
 
+    @pytest.mark.requirement("3851-3.2.2-1", "3851-3.7-1", "3850-4-1")
     def test_they_look_as_rfc_3851_wants_it(self, sender, pki, juliet):
         entity = mime.parse_entity(mime.canonical_line_breaks(sender.certificates_only().encode()))
         assert entity.media_type == "application/pkcs7-mime"
@@ -139,6 +146,7 @@ class TestCertificatesOnly:
 
 
 class TestTripleDES:
+    @pytest.mark.requirement("3851-2.7-1")
     def test_a_policy_lets_it_through_as_legacy(self, pki, romeo, juliet, clock):
         inside = mime.pkcs7_mime(opaque_der(juliet, pki.intermediate), "signed-data", binary=True)
         text = mime.pkcs7_mime(in_triple_des(romeo, inside), "enveloped-data", binary=False).decode()
