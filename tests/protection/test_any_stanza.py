@@ -1,6 +1,7 @@
 """Whatever stanza goes in, it comes out at the other end of a stream, and says who it is from."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -8,12 +9,14 @@ from hypothesis import example, given
 
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
+from slixmpp_e2e.errors import LocalError
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Unprotected
 from tests.accounts import Clock, account
 from tests.elements import same, stanza
 from tests.pki import PKI
 from tests.protection.drawn import normal, over_a_server, stanzas, written
+from tests.protection.ways import outer_of, protect, unprotect
 
 WAYS = [
     pytest.param(Level.SIGN, AES128_CBC, id="signed"),
@@ -61,3 +64,41 @@ def test_any_stanza_comes_back_as_it_was(way, level, cipher, element):
     is_signed = level is not Level.ENCRYPT_UNSIGNED
     assert (found.report.authenticated, found.report.encrypted) == (is_signed, level is not Level.SIGN)
     assert found.report.signer == ("juliet@example.com" if is_signed else None)
+
+
+def message(inside: str, attributes: str = "") -> Element:
+    return stanza(f"<message {HERE} {attributes}>{inside}</message>")
+
+
+def nested(depth: int) -> Element:
+    return message("<x xmlns='urn:x'>" * depth + "</x>" * depth)
+
+
+def attributes(number: int) -> Element:
+    several = " ".join(f"a{each}=''" for each in range(number))
+    return message(f"<x xmlns='urn:x' {several}/>")
+
+
+@pytest.mark.parametrize(
+    ("largest", "too_large"),
+    [
+        pytest.param(nested(62), nested(63), id="depth"),
+        pytest.param(message("<x xmlns='urn:x'/>" * 19_998), message("<x xmlns='urn:x'/>" * 19_999), id="elements"),
+        pytest.param(attributes(64), attributes(65), id="attributes"),
+        pytest.param(message(f"<{'x' * 1018} xmlns='urn:x'/>"), message(f"<{'x' * 1019} xmlns='urn:x'/>"), id="name"),
+        pytest.param(message("<y xmlns='urn:x'/>", f"id='{'x' * 1024}'"),
+                     message("<y xmlns='urn:x'/>", f"id='{'x' * 1025}'"), id="id"),
+        pytest.param(message("<y xmlns='urn:x'>" + "\n" * 261_000 + "</y>"),
+                     message("<y xmlns='urn:x'>" + "\n" * 263_000 + "</y>"), id="octets"),
+        pytest.param(stanza(f"<presence {HERE}><status>" + "\n" * 261_000 + "</status></presence>"),
+                     stanza(f"<presence {HERE}><status>" + "\n" * 263_000 + "</status></presence>"), id="PIDF"),
+    ],
+)  # fmt: skip
+def test_what_nobody_would_read_does_not_leave_and_all_else_comes_back(pki, largest, too_large):
+    clock = Clock()
+    by = account(pki, pki["juliet"], clock)
+    text = protect(by, deepcopy(largest), Level.SIGN)
+    found = unprotect(account(pki, pki["romeo"], clock), text, outer_of(largest))
+    assert same(normal(found.stanza), normal(largest))
+    with pytest.raises(LocalError):
+        protect(by, too_large, Level.SIGN)
