@@ -27,6 +27,7 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.outer import (
     MUC_JOIN,
     NEVER_ANSWERED,
+    OPENED,
     TO_BARE_JID,
     kind_of,
     never_protected,
@@ -194,7 +195,11 @@ def _require_protectable(stanza: Element, to: JID) -> None:
     why = never_protected(kind, stanza_type(stanza), to)
     if why is None and kind == "presence" and stanza.find(MUC_JOIN) is not None:
         why = "presence in rooms is never protected"
+    if why is None and stanza_type(stanza) not in OPENED[kind]:
+        why = f"a {kind} of this type is never opened"
     if why is None and kind == "iq" and not to.resource and stanza_type(stanza) not in _RESPONSES:
         why = TO_BARE_JID
     if why is not None:
         raise UnprotectableError(why)
+    if kind == "iq" and not stanza.get("id"):
+        raise InvalidStanzaError("an iq must have an id")

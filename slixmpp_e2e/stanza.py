@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, SignatureError
+from slixmpp_e2e.errors import InvalidStanzaError, MalformedError, SignatureError, TooLargeError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, SERVER, XML
 
@@ -28,7 +28,7 @@ _MAX_DEPTH: Final = 64
 _MAX_ELEMENTS: Final = 20_000
 _MAX_ATTRIBUTES: Final = 64
 _MAX_NAME: Final = 1024
-_MAX_ID: Final = 1024
+MAX_ID: Final = 1024
 
 #: Characters that XML can't carry (XML 1.0 2.2).
 ILLEGAL: Final = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -48,8 +48,11 @@ def serialise(element: Element, namespace: str = "") -> str:
 
     Namespaces are declared where they change, prefixes are used for attributes only. An element without a
     namespace is taken to be in that of its parent, as slixmpp writes it. Raises
-    `InvalidStanzaError` for what XML can't carry: the peer would lose its stream over it.
+    `InvalidStanzaError` for what XML can't carry: the peer would lose its stream over it; and for what
+    `parse_xml` would refuse: nobody would read it.
     """
+    if sum(1 for _ in element.iter()) >= _MAX_ELEMENTS:  # what holds the stanza is one, too
+        raise InvalidStanzaError("the stanza has too many elements")
     parts: list[str] = []
     _write(element, namespace, parts.append, 0)
     return "".join(parts)
@@ -58,6 +61,8 @@ def serialise(element: Element, namespace: str = "") -> str:
 def _write(element: Element, namespace: str, write: Callable[[str], None], depth: int) -> None:
     if depth > _MAX_DEPTH - 2:  # what holds the stanza is a level, too
         raise InvalidStanzaError("the stanza is nested too deeply")
+    if len(element.attrib) > _MAX_ATTRIBUTES:
+        raise InvalidStanzaError("an element with too many attributes")
     own, name = _qualified(element.tag, namespace)
     if own == XML:
         raise InvalidStanzaError("an element in the namespace of xml:lang")
@@ -96,7 +101,10 @@ def _qualified(tag: Any, default: str) -> tuple[str, str]:
         raise InvalidStanzaError(f"{name[:40]!r} is no XML name")
     if "}" in uri or uri[1:] == _XMLNS:
         raise InvalidStanzaError(f"{uri[1:40]!r} is no namespace that a reader takes")
-    return (uri[1:] if brace else default), name
+    namespace = uri[1:] if brace else default
+    if len(namespace) + 1 + len(name) > _MAX_NAME:
+        raise InvalidStanzaError("an XML name that is too long")
+    return namespace, name
 
 
 def _escape(value: str, table: dict[int, str]) -> str:
@@ -105,6 +113,17 @@ def _escape(value: str, table: dict[int, str]) -> str:
             "a value that XML can't carry (a control character, half a character, no text)"
         )
     return value.translate(table)
+
+
+def canonical(text: str) -> bytes:
+    """Return a document in UTF-8 with CRLF line ends; raise `TooLargeError` for one that nobody reads.
+
+    An entity that travels in clear must be text in canonical form (ERRATA E09).
+    """
+    data = text.replace("\n", "\r\n").encode()
+    if len(data) > MAX_OCTETS:
+        raise TooLargeError(f"the stanza has {len(data)} octets; nobody reads more than {MAX_OCTETS}")
+    return data
 
 
 # --------------------------------------------------------------------------- reading
@@ -220,7 +239,7 @@ def bind(inner: Element, outer: Outer) -> None:
         raise SignatureError("the inner stanza is of another kind than the outer", reason="invalid")
     if stanza_type(inner) != outer.type:
         raise SignatureError("the inner stanza is of another type than the outer", reason="invalid")
-    if len(inner.get("id", "")) > _MAX_ID:
+    if len(inner.get("id", "")) > MAX_ID:
         raise MalformedError("an id that is too long")
     require_same(inner.get("from"), outer.sender, "from", "name-mismatch")
     require_same(inner.get("to"), outer.recipient, "to", "other-recipient")

@@ -29,11 +29,12 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.gateway import unwrap
-from slixmpp_e2e.outer import read_stanza
+from slixmpp_e2e.outer import read_stanza, write_outer
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.stanza import as_client_stanza, parse_xml
 from tests.accounts import Clock, account
 from tests.elements import CLIENT, same, stanza
+from tests.formats.objects import JULIET, ROMEO
 
 E2E = "{urn:ietf:params:xml:ns:xmpp-e2e}e2e"
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
@@ -85,6 +86,7 @@ class TestThereAndBack:
         assert found.report.signer == "juliet@example.com"
         assert found.report.encrypted is (level is not Level.SIGN)
 
+    @pytest.mark.requirement("3923-4.1-3", "3923-4.1-4")
     @pytest.mark.parametrize("xml", STANZA.values(), ids=STANZA)
     def test_the_outer_stanza_says_nothing_of_what_is_in_it(self, juliets, xml):
         outer = parse_xml(juliets.protect(xml, response_to=response_to(xml)).encode())
@@ -172,6 +174,7 @@ class TestLevels:
 
 
 class TestLeaving:
+    @pytest.mark.requirement("3923-6.3-8", "3923-4.1-4")
     @pytest.mark.parametrize(
         ("xml", "error"),
         [
@@ -191,6 +194,10 @@ class TestLeaving:
             (MESSAGE.replace("romeo@example.net", "@"), InvalidStanzaError),
             (MESSAGE.replace("romeo@example.net", "tybalt@example.net"), NoCertificateError),
             (STANZA["iq result"], InvalidStanzaError),
+            (MESSAGE.replace("chat", "Chat"), UnprotectableError),
+            (f"<presence {ADDRESSES} type='invisible'/>", UnprotectableError),
+            (f"<iq {ADDRESSES} id='i1'><query xmlns='urn:x'/></iq>", UnprotectableError),
+            (f"<iq {ADDRESSES} type='get'><query xmlns='urn:x'/></iq>", InvalidStanzaError),
             ("<message", InvalidStanzaError),
             ("<body xmlns='jabber:client'/>", InvalidStanzaError),
             ("<!DOCTYPE message>" + MESSAGE, InvalidStanzaError),
@@ -249,7 +256,10 @@ class TestArriving:
         assert (type(found), found.reason) == (error, reason)
 
     def test_an_iq_without_id_is_refused(self, juliets, romeos):
-        assert refusal(romeos, juliets.protect(f"<iq {ADDRESSES} type='get'/>")).reason == "malformed"
+        inner = stanza("<iq type='get'/>")
+        text = juliets.protection.protect(inner, sender=JULIET, recipient=ROMEO, level=Level.REQUIRED)
+        attributes = {"type": "get", "from": JULIET.full, "to": ROMEO.full, "id": "1"}
+        assert refusal(romeos, write_outer("iq", attributes, text)).reason == "malformed"
 
     def test_the_same_stanza_is_seen_once_and_too_late_is_old(self, juliets, romeos, clock):
         outer, late = juliets.protect(MESSAGE, level=Level.SIGN), juliets.protect(MESSAGE, level=Level.SIGN)

@@ -64,10 +64,13 @@ def envelope(pki) -> bytes:
 
 
 class TestThereAndBack:
+    @pytest.mark.requirement("3923-8-1", "3923-8-2", "3923-8-3", "3923-8-4", "1847-2.1-4")
     @pytest.mark.parametrize("cdata", [True, False])
     def test_a_signed_object_comes_back_to_the_octet(self, clear, cdata):
         assert unwrap(to_romeo(clear, cdata=cdata)) == clear
 
+    @pytest.mark.requirement("3923-8-3", "3923-8-4", "3862-2.2-1", "3862-2.2-16", "3862-2.2-17", "3862-6-2")
+    @pytest.mark.requirement("3860-3.3-3", "1847-2.1-4")
     @pytest.mark.parametrize("cdata", [True, False])
     @pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
     @given(
@@ -92,6 +95,7 @@ class TestThereAndBack:
         back = unwrap(wrapped)
         assert back.rstrip(b" \t\r\n") == mime.canonical_line_breaks(PLAIN + data).rstrip(b" \t\r\n")
 
+    @pytest.mark.requirement("3923-3.1-3", "3923-4.1-3", "3923-9-1")
     def test_a_cdata_section_and_escaped_text_are_one_to_a_reader(self, clear):
         marked = clear.replace(b"Wherefore", b"<b>]]>&Wherefore")
         section, escaped = to_romeo(marked), to_romeo(marked, cdata=False)
@@ -100,6 +104,7 @@ class TestThereAndBack:
         assert "<![CDATA[" not in escaped
         assert text_of(section) == text_of(escaped) == marked.decode().replace("\r\n", "\n")
 
+    @pytest.mark.requirement("3923-8-1")
     def test_an_object_in_der_becomes_the_entity_of_the_errata(self, envelope):
         wrapped = to_romeo(envelope)
         assert unwrap_der(wrapped) == envelope
@@ -171,6 +176,7 @@ class TestUnwrap:
 
 
 class TestWrap:
+    @pytest.mark.requirement("3923-8-2")
     def test_a_mail_loses_its_own_header_and_nothing_else(self, clear):
         head, _, rest = clear.partition(b"\r\n\r\n")
         mail = (
@@ -184,6 +190,7 @@ class TestWrap:
             b"MIME-version: 1.0\r\n" + head.replace(b"; ", b";\r\n\t") + b"\r\n\r\n" + rest
         )
 
+    @pytest.mark.requirement("3923-8-2", "3922-4.2.10-1")
     def test_the_stanza_says_what_it_is_told_to(self, clear):
         stanza = parse_xml(
             wrap(
@@ -208,6 +215,7 @@ class TestWrap:
         stanza = parse_xml(to_romeo(clear, kind="iq", type="error", id="1").encode())
         assert stanza.find("{jabber:client}error").get("type") == "cancel"
 
+    @pytest.mark.requirement("3923-8-4")
     @pytest.mark.parametrize(
         "octets", [b"\xe9", b"\x00", b"\x1b", b"x\x0c", b"a\rb", b"\xef\xbf\xbf", b"\xed\xa0\x80"]
     )
@@ -257,6 +265,7 @@ class TestWrap:
             wrap(clear, **{"recipient": ROMEO, **options})
 
 
+@pytest.mark.requirement("3923-8-3")
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("pos-*/*.xml")), ids=lambda path: path.stem)
 def test_what_other_programs_put_into_a_stanza_goes_out_and_in_again(path):
     entity = unwrap(path.read_bytes())
@@ -292,6 +301,7 @@ def openssl(directory) -> Callable[..., bytes]:
 class TestOtherPrograms:
     """Objects that others made and read again, before and after the way through a stanza."""
 
+    @pytest.mark.requirement("3923-8-3", "3923-2-10", "3923-11-2", "early-8", "3860-3.3-3")
     @pytest.mark.parametrize("cdata", [True, False])
     @pytest.mark.parametrize(
         "options", [("-binary",), ("-binary", "-crlfeol"), (), ("-crlfeol",), ("-nodetach", "-binary")]
@@ -305,6 +315,7 @@ class TestOtherPrograms:
         assert mime.canonical_line_breaks(after) == mime.canonical_line_breaks(before)
         assert b"]]> <&> \xc3\xa9" in after
 
+    @pytest.mark.requirement("3923-8-3", "3923-2-10", "3923-11-2", "early-8", "3860-3.3-3")
     def test_openssl_decrypts_what_openssl_encrypted_and_mailed(self, openssl):
         mail = ("-from", "juliet@example.com", "-to", "romeo@example.net", "-subject", "Verona")
         entity = openssl("-encrypt", "-in", "text", "-binary", "-aes-128-cbc", *mail, "-recip", "romeo.crt")
@@ -314,6 +325,7 @@ class TestOtherPrograms:
         assert b"Verona" not in unwrapped
         assert openssl(*decrypt, data=unwrapped) == openssl(*decrypt, data=entity) != b""
 
+    @pytest.mark.requirement("3923-8-3", "3923-2-10", "3923-11-2", "early-8", "3860-3.3-3")
     @pytest.mark.parametrize("peer", [OpenSSL, NSS])
     def test_a_detached_signature_of_a_peer_stays_valid(self, pki, tmp_path, peer: type[Peer]):
         other = peer(pki, tmp_path)

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.namespaces import LANG
-from slixmpp_e2e.stanza import SPACE, parse_xml, serialise
+from slixmpp_e2e.stanza import SPACE, canonical, parse_xml, serialise
 
 MEDIA_TYPE: Final = "application/pidf+xml"
 PIDF: Final = "urn:ietf:params:xml:ns:pidf"
@@ -86,8 +86,8 @@ def write(document: PresenceDocument) -> bytes:
     """Return the document as XML in UTF-8, in the order of the schema, as text in canonical form (CRLF).
 
     Raises `ValueError` for a tuple id that stands twice, a tuple without a basic status (4.1.3, 4.2.4) and a
-    priority out of range, `InvalidStanzaError` for characters that XML can't carry. That ids are NCNames,
-    as the schema wants them, is not checked.
+    priority out of range, `InvalidStanzaError` for characters that XML can't carry, `TooLargeError`. That
+    ids are NCNames, as the schema wants them, is not checked.
     """
     if len({each.id for each in document.tuples}) != len(document.tuples):
         raise ValueError("a tuple id that stands twice")  # RFC 3863 4.1.2
@@ -97,7 +97,7 @@ def write(document: PresenceDocument) -> bytes:
     _write_notes(root, document.notes)
     for uri in document.recipients:
         SubElement(root, _RECIPIENT).text = uri
-    return (_DECLARATION + serialise(root)).replace("\n", "\r\n").encode()  # ERRATA E09
+    return canonical(_DECLARATION + serialise(root))
 
 
 def _write_tuple(root: Element, presence: PresenceTuple) -> None:

@@ -2,20 +2,20 @@
 
 from xml.etree.ElementTree import Element
 
-from slixmpp_e2e.errors import MalformedError
+from slixmpp_e2e.errors import InvalidStanzaError, MalformedError
 from slixmpp_e2e.namespaces import CLIENT, SERVER
-from slixmpp_e2e.stanza import SPACE, as_client_stanza, parse_xml, serialise
+from slixmpp_e2e.stanza import MAX_ID, SPACE, as_client_stanza, canonical, parse_xml, serialise
 
 MEDIA_TYPE = "application/xmpp+xml"
 
 
 def write(stanza: Element) -> bytes:
-    """Return the MIME entity for a stanza in `jabber:client`; raise `InvalidStanzaError`."""
-    text = f'<xmpp xmlns="{CLIENT}">{serialise(stanza, CLIENT)}</xmpp>'
-    # an entity that travels in clear must be text in canonical form (ERRATA E09)
-    text = text.replace("\n", "\r\n")
-    encoding = "" if text.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
-    return f"Content-Type: {MEDIA_TYPE}; charset=utf-8\r\n{encoding}\r\n{text}".encode()
+    """Return the MIME entity for a stanza in `jabber:client`; raise `InvalidStanzaError`, `TooLargeError`."""
+    if len(stanza.get("id", "")) > MAX_ID:
+        raise InvalidStanzaError("an id that is too long")
+    data = canonical(f'<xmpp xmlns="{CLIENT}">{serialise(stanza, CLIENT)}</xmpp>')
+    encoding = "" if data.isascii() else "Content-Transfer-Encoding: 8bit\r\n"
+    return f"Content-Type: {MEDIA_TYPE}; charset=utf-8\r\n{encoding}\r\n".encode() + data
 
 
 def parse(document: bytes) -> Element:

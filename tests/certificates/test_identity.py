@@ -185,6 +185,7 @@ class TestShortSigner:
         found = identity(key, make_certificate(key, "x", jid=JULIET, subject_key_identifier=False))
         assert found.certificate.issuer_and_serial in found.short_signer.signer_info(b"", VALID_FROM)
 
+    @pytest.mark.requirement("3851-2.5-2", "3851-2.5.2-1")
     def test_it_does_not_say_again_what_we_can_do(self, juliet: Entity):
         found = identity(juliet.key, juliet.certificate)
         assert SMIME_CAPABILITIES in found.signer.signer_info(b"", VALID_FROM)
@@ -194,6 +195,7 @@ class TestShortSigner:
 class TestEncryptionIdentity:
     """A second certificate for what others encrypt to us (RFC 8551 2.5.3)."""
 
+    @pytest.mark.requirement("3851-2.5-2", "3851-2.5.3-1")
     def test_others_are_asked_to_encrypt_to_it_and_it_travels_along(self, pki: PKI):
         own = certificate(
             key := ed25519.Ed25519PrivateKey.generate(), [names(JULIET)], issuer=pki.intermediate

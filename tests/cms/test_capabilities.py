@@ -41,15 +41,23 @@ def announcing(*rows: bytes) -> dict[bytes, bytes]:
     return {SMIME_CAPABILITIES: tlv(SET, sequence(*rows))}
 
 
+@pytest.mark.requirement("3851-2.5-1", "3851-2.5-2")
 def test_what_is_announced_is_what_is_understood():
     assert read_capabilities(values(capabilities_attribute())) == EVERYTHING
     assert EVERYTHING.ciphers == {AES256_GCM, AES128_GCM, AES256_CBC, AES128_CBC}
     assert EVERYTHING.transport is RSA_OAEP_SHA256
 
 
+@pytest.mark.requirement("3851-2.5-2", "3851-2.5.2-1", "3565-5-1")
 def test_others_read_it_too():
-    rows = Reader(values(capabilities_attribute())[SMIME_CAPABILITIES]).enter(SET).enter().elements(limit=9)
-    found = [asn1crypto_cms.EncryptionAlgorithm.load(row)["algorithm"].dotted for row in rows]
+    attribute = asn1crypto_cms.CMSAttribute.load(capabilities_attribute(), strict=True)
+    assert attribute["type"].dotted == "1.2.840.113549.1.9.15"
+    rows_of = Reader(values(capabilities_attribute())[SMIME_CAPABILITIES]).enter(SET)
+    rows = rows_of.enter().elements(limit=9)
+    rows_of.finish()  # one value
+    capabilities = [asn1crypto_cms.EncryptionAlgorithm.load(row) for row in rows]
+    assert not any(each["parameters"].contents for each in capabilities[:4])  # RFC 3565 4.1: absent
+    found = [each["algorithm"].dotted for each in capabilities]
     aes = "2.16.840.1.101.3.4.1"
     assert found == [f"{aes}.46", f"{aes}.6", f"{aes}.42", f"{aes}.2", "1.2.840.113549.1.1.7"]
 
@@ -68,6 +76,7 @@ def test_oaep_is_recognised_in_both_spellings(row):
     assert read_capabilities(announcing(row)) == Capabilities(oaep=True)
 
 
+@pytest.mark.requirement("3851-2.5.2-2")
 def test_what_is_not_known_is_left_out():
     rows = (
         sequence(oid("1.2.3.4")),
@@ -78,6 +87,7 @@ def test_what_is_not_known_is_left_out():
     assert read_capabilities(announcing(sequence(oid("1.2.840.113549.1.1.7"), sequence()))) == UNKNOWN
 
 
+@pytest.mark.requirement("3851-2.5.2-2", "3851-2.5-1")
 @given(st.binary(max_size=60))
 def test_what_cannot_be_read_announces_nothing(junk):
     found = read_capabilities({SMIME_CAPABILITIES: junk})
@@ -87,6 +97,7 @@ def test_what_cannot_be_read_announces_nothing(junk):
     assert read_preference({}) is None
 
 
+@pytest.mark.requirement("3851-2.7.1-5")
 @pytest.mark.parametrize(
     ("announced", "chosen"),
     [
@@ -108,11 +119,13 @@ def test_pkcs1_is_what_everybody_reads():
 
 
 class TestPreference:
+    @pytest.mark.requirement("3851-2.5-1", "3851-2.5.3-1")
     def test_it_names_the_certificate_by_key_identifier(self, juliet: Entity):
         found = read_preference(values(preference_attribute(juliet.parsed)))
         assert found == juliet.parsed.key_identifier
         assert juliet.parsed.answers_to(found)
 
+    @pytest.mark.requirement("3851-2.5.3-1")
     def test_or_by_issuer_and_serial_number(self, juliet: Entity):
         certificate = make_certificate(
             juliet.key, "x", jid="juliet@example.com", subject_key_identifier=False

@@ -29,6 +29,7 @@ def decrypt(data: bytes, by: Entity):
     return parse_enveloped_data(data).decrypt(DecryptionKeys([(by.key, by.parsed)]))
 
 
+@pytest.mark.requirement("3851-2.7-1")
 def test_it_is_read_and_marked_as_weak(romeo: Entity):
     found = decrypt(enveloped(romeo), romeo)
     assert found.without_padding() == CONTENT
@@ -47,6 +48,7 @@ def test_a_ciphertext_of_another_length_is_malformed(romeo: Entity, options):
         parse_enveloped_data(enveloped(romeo, **options))
 
 
+@pytest.mark.requirement("3851-2.7-1")
 def test_it_is_never_written(romeo: Entity):
     assert DES_EDE3_CBC.name not in CIPHERS_BY_NAME
     with pytest.raises(ValueError, match="never written"):

@@ -42,13 +42,19 @@ def kind_and_reason(error: RemoteError) -> tuple[type, str]:
     return type(error), error.reason
 
 
-def read(content: bytes | str, where=None, *, signing_time: datetime = MOMENT):
+def read(content: bytes | str, where=None, *, signing_time: datetime = MOMENT, **options: bool):
     """Read what would have verified."""
 
     data = content if isinstance(content, bytes) else content.encode()
-    return read_content(data, where or outer(), signing_time=signing_time)
+    return read_content(data, where or outer(), signing_time=signing_time, **options)
 
 
+PIDF_TYPE = "Content-type: application/pidf+xml"
+PIDF = (
+    "<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:juliet@example.com'><tuple id='t'><status>"
+    "<basic>open</basic><im xmlns='urn:ietf:params:xml:ns:pidf:im'>away</im></status>"
+    "<timestamp>2026-11-20T08:30:00Z</timestamp></tuple></presence>"
+)
 IQ = outer("iq", "get")
 PRESENCE = outer("presence", "available")
 
@@ -117,6 +123,7 @@ class TestContent:
         content = message_cpim(content=xmpp_entity("<presence/>"))
         assert read(content, PRESENCE, signing_time=datetime(2001, 1, 1, tzinfo=UTC)).timestamp == NOW
 
+    @pytest.mark.requirement("3922-4.2.7-1")
     @pytest.mark.requirement("3862-6-1", "3862-2.4-1", "3922-4.2.9-3", "3922-5.2-1", "3923-10-3")
     @pytest.mark.parametrize(
         ("content", "where", "kind", "reason"),
@@ -180,8 +187,81 @@ class TestContent:
             TimestampError: BAD_TIMESTAMP,
         }[kind]  # fmt: skip
 
+    @pytest.mark.requirement("3922-5.2.7-1")
+    @pytest.mark.requirement("3922-4.2.3-1", "3922-4.2.4-1", "3922-4.2.6-1", "3922-5.2.2-1", "3922-5.2.6-1")
+    def test_headers_that_xmpp_has_no_place_for_leave_nothing_in_the_stanza(self):
+        to = "To: Romeo <im:romeo@example.net>"
+        more = (FROM, to, "cc: <im:nurse@example.com>", DATED, "NS: x <urn:x>", "x.y: z", "Require: From")
+        found = read(message_cpim(*more)).stanza
+        assert found.attrib == {"type": "chat", "from": JULIET.full, "to": ROMEO.full}
+        assert [(each.tag, each.text) for each in found] == [
+            (f"{{{CLIENT}}}body", "Wherefore art thou, Romeo?")
+        ]
+        in_cpim = read(message_cpim(*more, content=f"{PIDF_TYPE}\r\n\r\n{PIDF}"), PRESENCE)
+        assert in_cpim.stanza.attrib == {"from": JULIET.full, "to": ROMEO.full}
+        assert [(each.tag, each.text) for each in in_cpim.stanza] == [(f"{{{CLIENT}}}show", "away")]
+        assert in_cpim.timestamp == NOW
+
     def test_a_bare_stanza_that_nothing_dates_is_refused(self):
         data = xmpp_entity("<presence/>").encode()
         with pytest.raises(TimestampError) as caught:
             read_content(data, PRESENCE, signing_time=None)
         assert caught.value.reason == "missing"  # ERRATA E21
+
+
+class TestEarlyDraft:
+    """The forms of draft-ietf-xmpp-e2e-03, where a policy allows them (ERRATA E47)."""
+
+    FROM, TO = "From: Juliet <pres:juliet@example.com>", "To: Romeo <pres:romeo@example.net>"
+    TEXT = message_cpim(content="Content-type: text/xml\r\n\r\n<body>\r\nWherefore &amp; art?\r\n</body>")
+
+    def presence(self, media_type: str, inside: str = PIDF, inner: str = "text/xml") -> bytes:
+        return message_cpim(
+            self.FROM, self.TO, DATED, content=f"Content-type: {inner}\r\n\r\n{inside}",
+            fields=f"Content-type: {media_type}",
+        )  # fmt: skip
+
+    @pytest.mark.requirement("early-2")
+    def test_the_text_of_a_message_is_an_element(self):
+        found = read(self.TEXT, allow_early_draft=True)
+        assert found.stanza.findtext(f"{{{CLIENT}}}body") == "Wherefore & art?"
+        assert found.timestamp == NOW
+
+    @pytest.mark.requirement("early-3", "early-4")
+    @pytest.mark.parametrize("inner", ["text/xml", "application/pidf+xml"])
+    @pytest.mark.parametrize(
+        "media_type", ["application/cpim-pidf+xml", "application/cpim-pid+xml", "Message/CPIM"]
+    )
+    def test_presence_has_the_headers_of_a_message(self, media_type, inner):
+        found = read(self.presence(media_type, inner=inner), PRESENCE, allow_early_draft=True)
+        assert found.stanza.findtext(f"{{{CLIENT}}}show") == "away"
+        assert found.timestamp == NOW  # that of the header, not that of the tuple
+
+    @pytest.mark.requirement("early-2", "early-3")
+    @pytest.mark.parametrize("media_type", ["application/cpim-pidf+xml", "application/cpim-pid+xml"])
+    def test_without_leave_nothing_of_it_is_read(self, media_type):
+        for content, where in ((self.TEXT, outer()), (self.presence(media_type), PRESENCE)):
+            with pytest.raises(RefusedError):
+                read(content, where)
+
+    @pytest.mark.parametrize(
+        ("content", "where", "kind", "reason"),
+        [
+            (TEXT.replace(b"juliet@", b"nurse@"), outer(), SignatureError, "name-mismatch"),
+            (TEXT.replace(b"romeo@", b"nurse@"), outer(), SignatureError, "other-recipient"),
+            (TEXT.replace(b"DateTime", b"X-Date"), outer(), TimestampError, "missing"),
+            (TEXT.replace(b"body>", b"html>"), outer(), MalformedError, "malformed"),
+            (TEXT.replace(b"Wherefore", b"<b/>"), outer(), MalformedError, "malformed"),
+            (TEXT.replace(b"&amp;", b"&x;"), outer(), MalformedError, "malformed"),
+            (TEXT, PRESENCE, MalformedError, "malformed"),
+        ],
+    )
+    def test_what_binds_it_is_the_same(self, content, where, kind, reason):
+        with pytest.raises(RemoteError) as caught:
+            read(content, where, allow_early_draft=True)
+        assert kind_and_reason(caught.value) == (kind, reason)
+
+    def test_presence_of_somebody_else_is_refused(self):
+        data = self.presence("application/cpim-pidf+xml", PIDF.replace("juliet", "nurse"))
+        with pytest.raises(SignatureError):
+            read(data, PRESENCE, allow_early_draft=True)

@@ -97,6 +97,7 @@ def kind_and_reason(error: RemoteError) -> tuple[type, str]:
 
 
 TEXT_STANZA = "<message type='chat'><body>x</body></message>"
+PRESENCE = "<presence to='romeo@example.net/orchard'><show>away</show><status>a</status></presence>"
 QUERY = "<iq type='get' id='1'><query xmlns='urn:x'/></iq>"
 
 
@@ -172,6 +173,26 @@ class TestWriting:
         document = b'<xmpp xmlns="jabber:client"><iq type="get" id="1"><query xmlns="urn:x"/></iq></xmpp>'
         assert document in opened.content
         assert b"\r\nDateTime: 2026-11-20T08:30:15.000000Z\r\n" in opened.content  # ERRATA E22
+
+    @pytest.mark.requirement("3923-2-12", "3923-2-13", "3923-4.1-1", "3923-4.1-2", "3923-4.2-1", "3923-6.9-1")
+    @pytest.mark.requirement("3922-5-1", "3922-5.1-1", "3859-3.3-1", "3859-4-1")
+    def test_presence_is_a_pidf_document_that_is_signed_or_encrypted(self, receiver, by_juliet, romeo):
+        clear = mime.canonical_line_breaks(self.write(by_juliet, xml=PRESENCE).encode())
+        parts = mime.split_signed(mime.parse_entity(clear))
+        assert parts.signature.media_type == "application/pkcs7-signature"
+        for content in (
+            parts.content,
+            receiver.open(self.write(by_juliet, romeo, xml=PRESENCE)).content,
+            receiver.open(self.write(None, romeo, xml=PRESENCE), allow_unsigned=True).content,
+        ):
+            assert content.startswith(b"Content-Type: application/pidf+xml; charset=utf-8\r\n\r\n<?xml ")
+            assert b"<timestamp>2026-11-20T08:30:15.000000Z</timestamp>" in content
+
+    @pytest.mark.requirement("3922-5.1.1-1", "3922-5.1.2-1", "3923-5-1")
+    def test_presence_that_has_more_travels_whole_between_bare_im_addresses(self, by_juliet):
+        text = self.write(by_juliet, xml=PRESENCE.replace("<status>", "<x xmlns='urn:x'/><status>"))
+        assert "\nFrom: <im:juliet@example.com>\nTo: <im:romeo@example.net>\n" in text
+        assert "\nContent-Type: application/xmpp+xml; charset=utf-8\n" in text
 
     @pytest.mark.parametrize("xml", ["<message><body>x</body></message>", "<iq type='get' id='1'><q/></iq>"])
     def test_what_xml_cannot_carry_is_not_written(self, by_juliet, xml):

@@ -67,6 +67,16 @@ class TestThereAndBack:
         back = mapping.read_text(found, mime.parse_entity(travelled), OUTER)
         assert back.findtext(f"{{{CLIENT}}}body") == body
 
+    @pytest.mark.requirement("3923-6.4-1", "3851-3.1.2-1")
+    @pytest.mark.parametrize(("body", "subject"), [("ä", None), ("b", "ä"), ("a", "b")])
+    def test_the_outermost_header_says_that_there_is_more_than_ascii(self, body, subject):
+        data = written(message(body, subject))
+        entity = mime.parse_entity(data)
+        assert entity.transfer_encoding == ("7bit" if data.isascii() else "8bit")
+        inner = mime.parse_entity(cpim.parse(entity.body).content)
+        assert inner.transfer_encoding == ("7bit" if body.isascii() else "8bit")
+        assert inner.body == body.encode()
+
     @pytest.mark.parametrize("language", ["en", "de-CH-1996", "x" * 35])
     def test_the_language_of_the_message_comes_back(self, language):
         element = message(type="chat", **{LANG: language})
@@ -170,6 +180,84 @@ class TestIds:
 
     def test_without_one_there_is_no_id(self):
         assert read(written(message())).get("id") is None
+
+
+SEVENTEEN = "".join(f"<subject xml:lang='x{number}'>s</subject>" for number in range(17))
+
+
+class TestLanguages:
+    @pytest.mark.requirement("3922-4.1.6-2", "3862-4.5-1")
+    def test_a_subject_says_its_language_or_that_of_the_message(self):
+        element = stanza(
+            "<message type='chat' xml:lang='en'><subject>s</subject><subject xml:lang='cs'>p</subject>"
+            "<body>b</body></message>"
+        )
+        assert mapping.fits_text(element)
+        data = written(element)
+        assert b"\r\nSubject:;lang=en s\r\nSubject:;lang=cs p\r\n" in data
+        assert b"\r\nContent-Language: en\r\n" in data
+        assert same(read(data), element)
+
+    def test_where_nothing_says_a_language_none_is_made_up(self):
+        assert b"\r\nSubject: s\r\n" in written(message("b", "s"))
+
+    @pytest.mark.parametrize(
+        "xml",
+        [
+            "<message><subject xml:lang=''>s</subject><body>b</body></message>",
+            "<message><subject xml:lang='not_one'>s</subject><body>b</body></message>",
+            "<message xml:lang='en'><subject xml:lang='en'>s</subject><body>b</body></message>",
+            "<message><subject xml:lang='en'>s</subject><subject xml:lang='en'>t</subject><body>b</body></message>",
+            "<message><subject xml:lang='en' other='x'>s</subject><body>b</body></message>",
+            f"<message>{SEVENTEEN}<body>b</body></message>",
+        ],
+    )
+    def test_subjects_that_would_not_come_back_travel_otherwise(self, xml):
+        assert not mapping.fits_text(stanza(xml))
+
+
+def part(text: bytes, *fields: str) -> bytes:
+    return b"--b\r\n" + "\r\n".join((*fields, "", "")).encode() + text + b"\r\n"
+
+
+PLAIN, HTML = "Content-type: text/plain; charset=utf-8", "Content-type: text/html"
+EN, DE = "Content-Language: en", "Content-Language: de"
+
+
+class TestAlternatives:
+    """ERRATA E46: a multipart/alternative is one text in several languages, or its first text/plain."""
+
+    def read(self, *parts: bytes) -> list[tuple[str, str | None]]:
+        fields = ("Content-type: multipart/alternative; boundary=b", EN)
+        back = read(text_entity(*fields, body=b"".join(parts) + b"--b--\r\n"))
+        return [(each.text, each.get(LANG)) for each in back.findall(f"{{{CLIENT}}}body")]
+
+    def test_texts_that_all_say_their_language_are_all_there(self):
+        both = self.read(part(b"a\r\nb", PLAIN, EN), part("ä".encode(), PLAIN, DE))
+        assert both == [("a\nb", None), ("ä", "de")]  # the message is in English, so its body needn't say so
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            (part(b"<b>", HTML, EN), part(b"a", PLAIN, DE)),
+            (part(b"a", PLAIN, DE), part(b"b", PLAIN)),
+            (part(b"a", PLAIN, DE), part(b"b", PLAIN, DE)),
+            (part(b"x", EN), part(b"a", PLAIN, DE)),
+            (part(b"a", PLAIN, DE), part(b"b", PLAIN, "Content-Language: en, fr")),
+        ],
+    )
+    def test_otherwise_the_first_plain_text_is_it(self, parts):
+        assert self.read(*parts) == [("a", "de")]
+
+    @pytest.mark.parametrize("parts", [(part(b"<b>", HTML),), (part(b"x"),), ()])
+    def test_where_none_is_plain_text_it_is_refused(self, parts):
+        with pytest.raises((RefusedError, MalformedError)):
+            self.read(*parts)
+
+    def test_its_parts_are_bounded(self):
+        assert self.read(*[part(b"a", PLAIN)] * 32) == [("a", None)]
+        with pytest.raises(MalformedError):
+            self.read(*[part(b"a", PLAIN)] * 33)
 
 
 class TestReading:

@@ -67,6 +67,9 @@ FULL = PresenceDocument(
 
 
 class TestWriting:
+    @pytest.mark.requirement("3863-4.1-1", "3863-4.1-2", "3863-4.1-3", "3863-4.1.1-1", "3863-4.1.1-3")
+    @pytest.mark.requirement("3863-4.1.1-4", "3863-4.1.2-1", "3863-4.1.2-2", "3863-4.1.6-1", "3863-4.2.2-1")
+    @pytest.mark.requirement("3863-4.2.2-2")
     def test_a_document_is_written_like_this_in_the_order_of_the_schema(self):
         # 3863-4.1-1, 4.1-2, 4.1-3, 4.1.1-1, 4.1.1-3, 4.1.2-1, ERRATA P02, P05, P06, P08, E09
         assert pidf.write(FULL) == (
@@ -81,10 +84,12 @@ class TestWriting:
             b"<note>in Verona</note></presence>"
         )
 
+    @pytest.mark.requirement("3863-7-1")
     def test_it_is_written_in_utf_8(self):  # 3863-7-1
         written = pidf.write(PresenceDocument("pres:a@example.com", (), (Note("Dvořím se Julii"),)))
         assert "Dvořím se Julii".encode() in written
 
+    @pytest.mark.requirement("3863-4.1.5-1")
     @pytest.mark.parametrize(
         ("priority", "text"),
         [(0, "0"), (7, "0.007"), (15, "0.015"), (150, "0.150"), (992, "0.992"), (1000, "1")],
@@ -94,16 +99,19 @@ class TestWriting:
         written = pidf.write(PresenceDocument("pres:a@example.com", (contact,)))
         assert f'<contact priority="{text}">'.encode() in written  # 3863-4.1.5-1
 
+    @pytest.mark.requirement("3863-4.1.5-1")
     @pytest.mark.parametrize("priority", [-1, 1001])
     def test_a_priority_out_of_range_is_never_written(self, priority):
         contact = PresenceTuple("t", "open", contact=Contact("im:a@example.com", priority))
         with pytest.raises(ValueError, match="priority"):
             pidf.write(PresenceDocument("pres:a@example.com", (contact,)))
 
+    @pytest.mark.requirement("3863-4.1.2-3")
     def test_a_tuple_id_is_never_written_twice(self):  # 3863-4.1.2-3
         with pytest.raises(ValueError, match="twice"):
             pidf.write(PresenceDocument("pres:a@example.com", (PresenceTuple("t", "open"),) * 2))
 
+    @pytest.mark.requirement("3863-4.1.3-1", "3863-4.2.4-1")
     @pytest.mark.parametrize("im", [None, "away"])
     def test_a_status_without_basic_is_never_written(self, im):  # 3863-4.1.3-1, 4.2.4-1
         with pytest.raises(ValueError, match="basic"):
@@ -116,6 +124,7 @@ class TestWriting:
 
 
 class TestThereAndBack:
+    @pytest.mark.requirement("3863-4.2.3-2")
     @given(DOCUMENTS)
     def test_any_document_comes_back_as_it_was(self, drawn):
         assert pidf.parse(pidf.write(drawn)) == drawn
@@ -146,6 +155,7 @@ class TestExamplesOfRFC3863:
         )
         assert pidf.parse(first) == pidf.parse(second) == expected
 
+    @pytest.mark.requirement("3863-4.1.3-2")
     def test_an_unknown_status_value_is_ignored(self):  # 4.2.4; 3863-4.1.3-2
         found = pidf.parse(
             b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -163,6 +173,7 @@ class TestExamplesOfRFC3863:
         )
         assert found.tuples == (PresenceTuple("ub93s3", "open", contact=Contact("im:someone@example.com")),)
 
+    @pytest.mark.requirement("3863-4.1.6-1", "3863-4.2.3-2")
     def test_notes_are_read_with_their_languages(self):  # 4.3.1
         found = pidf.parse(
             b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -206,6 +217,7 @@ class TestExamplesOfRFC3863:
             (Note("I'll be in Tokyo next week"),),
         )
 
+    @pytest.mark.requirement("3863-4.2.3-1")
     def test_unknown_elements_anywhere_are_ignored(self):  # 4.3.2; 3863-4.2.3-1
         found = pidf.parse(
             b"""<?xml version="1.0" encoding="UTF-8"?>
@@ -260,6 +272,7 @@ class TestExamplesOfRFC3863:
 
 
 class TestReading:
+    @pytest.mark.requirement("3863-4.2.3-2")
     def test_elements_may_stand_in_any_order(self):  # ERRATA P05
         found = pidf.parse(
             document(
@@ -286,6 +299,7 @@ class TestReading:
         )
         assert found.tuples == ()
 
+    @pytest.mark.requirement("3863-4.2.3-1")
     @pytest.mark.parametrize(
         "unknown",
         [
@@ -305,6 +319,7 @@ class TestReading:
         assert found.notes == (Note("ace"),)
         assert found.contact == Contact("im:a@b")
 
+    @pytest.mark.requirement("3863-4.2.3-3")
     @pytest.mark.parametrize("name", ["mustUnderstand", "p:mustUnderstand", "q:mustUnderstand"])
     @pytest.mark.parametrize(("value", "im"), [("1", None), ("true", None), ("0", "away"), ("false", "away")])
     def test_an_extension_with_something_in_it_that_must_be_understood_is_unknown(self, name, value, im):
@@ -335,6 +350,7 @@ class TestReading:
     def test_a_status_may_have_other_values_than_basic(self):  # RFC 3863 4.1.3
         assert parse_status("<x/>").basic is None
 
+    @pytest.mark.requirement("3863-4.1.2-5")
     def test_tuples_may_contradict_each_other(self):  # 3863-4.1.2-5
         found = pidf.parse(
             document(f"<tuple id='a'>{OPEN}</tuple><tuple id='b'>{OPEN.replace('open', 'closed')}</tuple>")
@@ -362,6 +378,7 @@ class TestReading:
         found = parse_tuple(f"{OPEN}<contact priority='{text}'>im:a@b</contact>")
         assert found.contact == Contact("im:a@b", priority)
 
+    @pytest.mark.requirement("3863-4.1.5-3")
     @pytest.mark.parametrize(
         "text",
         ["", "09", "00", "2", "-0.5", "1.001", "1.5", "0.0001", ".5", "0,5", "+0.5", "1e0", "high", "\u0660"],
@@ -370,6 +387,7 @@ class TestReading:
         found = parse_tuple(f"{OPEN}<contact priority='{text}'>im:a@b</contact>")
         assert found.contact == Contact("im:a@b", None)
 
+    @pytest.mark.requirement("3863-4.1.6-4")
     @pytest.mark.parametrize(
         ("root", "inner", "own", "language"),
         [
@@ -386,6 +404,7 @@ class TestReading:
         )
         assert found.tuples[0].notes == (Note("n", language),)
 
+    @pytest.mark.requirement("3863-4.1-5", "3863-7-1")
     @pytest.mark.parametrize(
         "declaration",
         ["", "\ufeff", "<?xml version='1.0'?>", "<?xml version='1.0' encoding='utf-8'?>\r\n",
@@ -405,6 +424,7 @@ class TestReading:
 
 
 class TestMalformed:
+    @pytest.mark.requirement("3863-4.1-1", "3863-4.1.4-1")
     @pytest.mark.parametrize(
         "data",
         [
@@ -440,6 +460,7 @@ class TestMalformed:
         with pytest.raises(MalformedError):
             pidf.parse(data)
 
+    @pytest.mark.requirement("3863-4.1-1")
     @pytest.mark.parametrize(
         "data",
         [

@@ -168,6 +168,7 @@ def nearly_presences(draw: st.DrawFn) -> Element:
 
 
 class TestThereAndBack:
+    @pytest.mark.requirement("3922-5-1")
     @given(presences(), st.sampled_from(SENDERS), MOMENTS)
     def test_a_directed_presence_comes_back_as_it_was(self, element, sender, moment):
         assert fits_pidf(element)
@@ -198,6 +199,7 @@ class TestThereAndBack:
         bind(found, about)
         assert (found.get("from"), found.get("to")) == (JULIET.full, ROMEO.full)
 
+    @pytest.mark.requirement("3922-5.1.7-3", "3922-5.2.13-2")
     @pytest.mark.parametrize("priority", range(128))
     def test_every_priority_comes_back(self, priority):  # 3922-5.1.7-3, 5.2.13-2, ERRATA M09
         found, _ = back(presence(f"<priority>{priority}</priority>"))
@@ -224,6 +226,7 @@ class TestWhatFits:
 
 
 class TestWhatDoesNotFit:
+    @pytest.mark.requirement("3922-5.1.4-1", "3922-5.1.7-2")
     @pytest.mark.parametrize(
         "element",
         [
@@ -286,6 +289,8 @@ class TestWhatDoesNotFit:
 
 
 class TestWriting:
+    @pytest.mark.requirement("3922-5.1-1", "3863-3.1-1", "3863-4.1.1-2", "3863-4.1.7-1", "3863-4.1.7-2")
+    @pytest.mark.requirement("3923-6.9-1")
     def test_a_presence_is_written_like_this(self):
         element = presence(
             "<show>away</show><status xml:lang='en'>retired to the chamber</status><priority>13</priority>",
@@ -306,6 +311,7 @@ class TestWriting:
             b"</tuple></presence>"
         )
 
+    @pytest.mark.requirement("3922-6.3.2-2", "3863-4.1.2-4", "3863-4.1.7-3")
     def test_the_least_presence_is_written_like_this(self):  # 3922-6.3.2-2, 3863-4.1.2-4, 4.1.7-3
         assert write_presence(presence(attributes="type='unavailable'"), JID("example.com"), 0) == (
             b"Content-Type: application/pidf+xml; charset=utf-8\r\n"
@@ -321,6 +327,7 @@ class TestWriting:
         assert b"<note>\xc3\xa4\r\n\r\n&#13;</note>" in data
         assert mime.parse_entity(data).transfer_encoding == "8bit"
 
+    @pytest.mark.requirement("3922-5.1.4-1", "3863-4.1.4-1")
     @pytest.mark.parametrize(("kind", "basic"), [(None, "open"), ("unavailable", "closed")])
     def test_basic_is_what_the_type_says(self, kind, basic):  # 3922-5.1.4-1
         element = presence()
@@ -328,10 +335,12 @@ class TestWriting:
             element.set("type", kind)
         assert [each.basic for each in written(element).tuples] == [basic]
 
+    @pytest.mark.requirement("3922-5.1.5-1")
     @pytest.mark.parametrize("show", ["away", "chat", "dnd", "xa"])
     def test_show_becomes_im(self, show):  # 3922-5.1.5-1, ERRATA P06
         assert written(presence(f"<show>{show}</show>")).tuples[0].im == show
 
+    @pytest.mark.requirement("3922-5.1.6-1", "3863-4.1.6-1", "3863-4.1.6-3")
     def test_every_status_becomes_a_note_of_the_tuple(self):  # 3922-5.1.6-1, 3863-4.1.6-3
         found = written(
             presence("<status>Wooing Juliet</status><status xml:lang='cs'>Dvo\u0159\u00edm se</status>")
@@ -339,6 +348,7 @@ class TestWriting:
         assert found.tuples[0].notes == (pidf.Note("Wooing Juliet"), pidf.Note("Dvo\u0159\u00edm se", "cs"))
         assert found.notes == ()
 
+    @pytest.mark.requirement("3922-5.1.1-3")
     def test_the_resource_becomes_an_ncname_that_never_changes(self):  # 3922-5.1.1-3, ERRATA P04
         ids = {sender: written(presence(), sender).tuples[0].id for sender in SENDERS}
         assert ids[JULIET] == "r-62616c636f6e79"
@@ -347,11 +357,13 @@ class TestWriting:
             sender: written(presence("<show>dnd</show>"), sender).tuples[0].id for sender in SENDERS
         }
 
+    @pytest.mark.requirement("3922-5.1.1-2", "3922-5.1.9-1", "3863-4.1.1-2")
     def test_the_addresses_are_uris_of_the_bare_jid(self):  # 3922-5.1.1-2, 5.1.9-1, ERRATA E25, M03
         found = written(presence(), SENDERS[3])
         assert found.entity == "pres:jul%C3%AFette@xn--bcher-kva.example"
         assert found.tuples[0].contact == pidf.Contact("im:jul%C3%AFette@xn--bcher-kva.example")
 
+    @pytest.mark.requirement("3922-5.1.7-1", "3922-5.1.7-3")
     @pytest.mark.parametrize(
         ("priority", "mapped"), [(0, 0), (1, 8), (2, 16), (13, 102), (64, 504), (126, 992), (127, 1000)]
     )
@@ -360,6 +372,7 @@ class TestWriting:
         assert contact is not None
         assert contact.priority == mapped
 
+    @pytest.mark.requirement("3922-5.1.7-3")
     def test_no_two_priorities_become_one(self):  # 3922-5.1.7-3
         contacts = [
             written(presence(f"<priority>{each}</priority>")).tuples[0].contact for each in range(128)
@@ -368,6 +381,7 @@ class TestWriting:
         assert priorities == sorted(set(priorities))
         assert len(priorities) == 128
 
+    @pytest.mark.requirement("3922-5.1.9-2")
     def test_the_timestamp_is_when_it_is_said(self):  # 3922-5.1.9-2, ERRATA P07, E34
         assert written(presence()).tuples[0].timestamp == "2003-12-09T23:53:11.310000Z"
 
@@ -378,6 +392,7 @@ class TestExamplesOfRFC3923:
             "5428ad0e25bcb46035b34328763ab42dba81b8845f620e6dfac341d5da8bcf42"
         )
 
+    @pytest.mark.requirement("3863-4.1-1")
     @pytest.mark.parametrize(
         "data",
         [
@@ -410,6 +425,7 @@ class TestExamplesOfRFC3923:
 
 
 class TestExamplesOfRFC3922:
+    @pytest.mark.requirement("3922-5-1", "3922-5.2.9-1", "3922-5.2.10-1")
     @pytest.mark.parametrize(
         ("status", "note", "expected"),
         [
@@ -440,18 +456,21 @@ class TestExamplesOfRFC3922:
         assert same(found, stanza(expected))
         assert timestamp is None
 
+    @pytest.mark.requirement("3922-6.3.2-1")
     def test_zero_tuples_are_a_presence_of_the_outer_type(self):  # 3922-6.3.2-1, ERRATA M02
         assert same(read(document())[0], stanza("<presence/>"))
         unavailable = read(document(), "Content-ID: <1@example.com>", about=outer("unavailable"))
         assert same(unavailable[0], stanza("<presence type='unavailable' id='1'/>"))
         assert unavailable[1] is None
 
+    @pytest.mark.requirement("3922-5.1.4-1")
     def test_zero_tuples_are_never_a_subscription(self):  # 3922-5.1.4-1
         found, _ = read(document(), about=outer("subscribe"))
         assert found.get("type") is None
         with pytest.raises(SignatureError):
             bind(found, outer("subscribe"))
 
+    @pytest.mark.requirement("3922-5.2.11-1", "3863-4.1.6-2")
     def test_notes_without_a_tuple_are_not_mapped(self):  # 3922-5.2.11-1
         with pytest.raises(RefusedError) as caught:
             read(document("<note>n</note>"))
@@ -459,11 +478,13 @@ class TestExamplesOfRFC3922:
 
 
 class TestReading:
+    @pytest.mark.requirement("3922-5.2.1-1")
     @pytest.mark.parametrize("entity", ["pres:juliet@example.com", "im:juliet@example.com", "PRES:Juliet@Example.COM",
                                         "pres:%6Auliet@example.com", "pres:juliet@example.com/chamber"])  # fmt: skip
     def test_the_entity_is_the_sender(self, entity):  # ERRATA E26, M01, M04
         assert same(read(document(in_tuple(), entity))[0], stanza("<presence/>"))
 
+    @pytest.mark.requirement("3922-5.2.1-1")
     @pytest.mark.parametrize(
         "entity",
         ["pres:romeo@example.net", "pres:juliet@example.com?x=y", "pres:", "", "juliet@example.com",
@@ -482,6 +503,7 @@ class TestReading:
         with pytest.raises(SignatureError):
             read(document(in_tuple()), about=outer(sender=JID("")))
 
+    @pytest.mark.requirement("3922-5.2.1-1")
     @pytest.mark.parametrize("identifier", ["balcony", "r-6f726368617264", ""])
     def test_a_tuple_id_never_becomes_an_address(self, identifier):  # 3922-5.2.1-1, ERRATA P04
         found, _ = read(document(in_tuple(identifier=identifier)))
@@ -496,6 +518,7 @@ class TestReading:
         xml = document(f"<tuple id='t'><status><basic>open</basic><im:im>{im}</im:im></status></tuple>")
         assert same(read(xml)[0], stanza("<presence/>"))
 
+    @pytest.mark.requirement("3922-5.2.13-1", "3922-5.2.13-2")
     @pytest.mark.parametrize(
         ("priority", "mapped"),
         [("0", "0"), ("0.003", "0"), ("0.004", "1"), ("0.5", "64"), ("0.992", "126"), ("0.997", "127"), ("1", "127"),
@@ -516,6 +539,7 @@ class TestReading:
             stanza("<presence xml:lang='en'><status>a</status><status xml:lang='cs'>c</status></presence>"),
         )
 
+    @pytest.mark.requirement("3922-5.2.12-1", "3922-5.2.14-1")
     def test_contact_timestamp_and_notes_beside_the_tuple_are_not_passed_on(self):  # 3922-5.2.12-1, 5.2.14-1
         timestamp = "<timestamp>2003-12-09T23:53:11.31Z</timestamp>"
         found, moment = read(document(f"{in_tuple(f'<contact>tel:1</contact>{timestamp}')}<note>n</note>"))
@@ -539,6 +563,7 @@ class TestReading:
             read_presence(mime.parse_entity(data), outer())
         assert caught.value.reason == "unsupported"
 
+    @pytest.mark.requirement("3863-3.1-2", "3863-4.1-4")
     @pytest.mark.parametrize("charset", ["", "; charset=utf-8"])
     def test_an_encoding_that_contradicts_the_charset_is_malformed(self, charset):  # 3863-3.1-2, 4.1-4
         data = (
@@ -557,6 +582,7 @@ class TestSeveralTuples:
     OLD, NEW = "<timestamp>2003-12-09T23:00:00Z</timestamp>", "<timestamp>2003-12-09T23:00:00.5Z</timestamp>"
     LOW, HIGH = "<contact priority='0.1'>a:</contact>", "<contact priority='0.2'>a:</contact>"
 
+    @pytest.mark.requirement("3863-4.1.5-2", "3863-4.1.5-4")
     @pytest.mark.parametrize(
         ("first", "second"),
         [
@@ -596,6 +622,7 @@ class TestSeveralTuples:
         xml = document(in_tuple(self.OLD, identifier="a") + in_tuple(self.NEW, identifier="b") + in_tuple())
         assert read(xml)[1] == parse_date_time("2003-12-09T23:00:00.5Z")
 
+    @pytest.mark.requirement("3863-4.1.7-1")
     @pytest.mark.parametrize("text", ["", "now", "2003-12-09T23:53:11.31", "2003-12-09 23:53:11Z"])
     def test_a_malformed_timestamp_in_any_of_them_is_refused(self, text):  # 3863-4.1.7-1, ERRATA E19, E35
         broken = in_tuple(f"<timestamp>{text}</timestamp>", identifier="a")

@@ -191,6 +191,21 @@ class TestFreshness:
         report = unprotect(receiver, first).report
         assert (report.timestamp_state, report.authenticated) == ("decreasing", True)
 
+    @pytest.mark.requirement("3863-6-2")
+    def test_presence_older_than_the_last_of_that_resource_is_refused(
+        self, pki, sender, juliet, romeo, clock
+    ):
+        receiver = account(pki, romeo, clock, peers=[juliet])  # the certificate comes with the first one
+        older, newer = (protect(sender, "<presence to='romeo@example.net'/>") for _ in range(2))
+        where = outer("presence", "available")
+        assert unprotect(receiver, newer, where).report.authenticated
+        error = refusal(receiver, older, where)
+        assert (type(error), error.reason, error.answer) == (TimestampError, "decreasing", BAD_TIMESTAMP)
+        assert error.stale[1].timestamp_state == "decreasing"
+        elsewhere = outer("presence", "available", sender=JID("juliet@example.com/chamber"))
+        again = protect(sender, "<presence to='romeo@example.net'/>")
+        assert unprotect(receiver, again, elsewhere).report.authenticated
+
     def test_what_our_server_stored_is_compared_with_that_time(self, sender, receiver, clock):
         text = protect(sender, level=Level.SIGN)
         stored = clock.now + SECOND

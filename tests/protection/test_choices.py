@@ -48,6 +48,7 @@ class TestCapabilities:
     def test_a_stranger_gets_what_everybody_reads(self, sender, receiver):
         assert algorithms(unprotect(receiver, protect(sender)).report) == ("aes128-cbc", "rsa-pkcs1")
 
+    @pytest.mark.requirement("3851-2.7.1-1", "3851-2.7.1-5")
     def test_who_has_announced_better_gets_better(self, sender, receiver):
         unprotect(receiver, protect(sender))
         assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
@@ -62,12 +63,14 @@ class TestCapabilities:
         unprotect(by, protect(sender))
         assert algorithms(back(by, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
 
+    @pytest.mark.requirement("3851-2.7.1-2", "3851-2.7.1-1")
     def test_what_is_not_trusted_announces_nothing(self, pki, romeo, juliet, sender, clock):
         by = account(pki, romeo, clock, anchors=[], pins={}, peers=[juliet])
         refusal(by, protect(sender))
         assert not by.can_encrypt_to(JULIET)
         assert len(by.peers._announced) == 0
 
+    @pytest.mark.requirement("3851-2.7.1-1", "3851-2.5.3-2")
     def test_an_older_announcement_does_not_undo_a_newer_one(self, pki, sender, receiver, romeo, clock):
         first = protect(sender)  # announces
         clock.pass_seconds(1)
@@ -79,6 +82,14 @@ class TestCapabilities:
         assert newest is not None
         assert receiver.peers._announced.get(said_by) is newest
         assert algorithms(back(receiver, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
+
+    @pytest.mark.requirement("3851-2.7.1-2", "3851-2.5.3-2")
+    @pytest.mark.parametrize("seconds", [301, -301])
+    def test_an_announcement_of_another_time_is_not_kept(self, sender, receiver, juliet, clock, seconds):
+        text = protect(sender)
+        clock.pass_seconds(seconds)
+        refusal(receiver, text)
+        assert len(receiver.peers._announced) == 0
 
 
 class TestEncryptionKeyPreference:
@@ -94,6 +105,7 @@ class TestEncryptionKeyPreference:
         by.add_decryption_key(second)
         return by
 
+    @pytest.mark.requirement("3851-2.5.3-2", "3851-2.5.3.1-1")
     def test_the_preferred_certificate_is_learned_from_the_signature_and_used(
         self, two_keys, receiver, juliet
     ):
@@ -104,6 +116,7 @@ class TestEncryptionKeyPreference:
         keys = receiver.peers.keys(JULIET.bare, juliet.certificate.not_valid_before_utc)
         assert [key.certificate.der for key in keys] in ([], [juliet.der])
 
+    @pytest.mark.requirement("3851-2.5.3-2", "3851-2.5.3.1-1")
     def test_of_two_usable_certificates_the_preferred_one_is_used(self, pki, juliet, romeo, receiver, clock):
         older = account(pki, juliet, clock, peers=[romeo])
         unprotect(receiver, protect(older))
@@ -188,6 +201,7 @@ def with_key_identifier_of(entity: Entity) -> ParsedCertificate:
 
 
 class TestCertificatesOnly:
+    @pytest.mark.requirement("3850-4-1", "3851-3.7-1")
     def test_they_are_learned_where_they_are_the_senders_and_trusted(self, sender, receiver):
         error = refusal(receiver, sender.certificates_only())
         assert isinstance(error, CertificatesOnlyError)
@@ -211,6 +225,7 @@ class TestCertificatesOnly:
         assert refusal(receiver, text).learned
         assert len(receiver.store.certificates(JULIET.bare)) == 2
 
+    @pytest.mark.requirement("3851-3.2.2-1", "3851-3.7-1", "3850-4-1")
     def test_they_look_as_rfc_3851_wants_it(self, sender, pki, juliet):
         entity = mime.parse_entity(mime.canonical_line_breaks(sender.certificates_only().encode()))
         assert entity.media_type == "application/pkcs7-mime"
@@ -218,6 +233,7 @@ class TestCertificatesOnly:
 
 
 class TestTripleDES:
+    @pytest.mark.requirement("3851-2.7-1")
     def test_a_policy_lets_it_through_as_legacy(self, pki, romeo, juliet, clock):
         inside = mime.pkcs7_mime(opaque_der(juliet, pki.intermediate), "signed-data", binary=True)
         text = mime.pkcs7_mime(in_triple_des(romeo, inside), "enveloped-data", binary=False).decode()

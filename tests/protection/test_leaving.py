@@ -1,5 +1,6 @@
 """What leaves, to whom, with which certificates, and what does not leave."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -103,6 +104,16 @@ class TestLeaving:
             timedelta(microseconds=each) for each in range(3)
         ]
         assert [report.timestamp_state for report in stamps] == ["ok"] * 3
+
+    @pytest.mark.requirement("3863-4.1.7-4", "3923-6.9-5")
+    def test_no_two_presence_documents_have_the_same_timestamp(self, sender):
+        presence = "<presence to='romeo@example.net'><show>away</show></presence>"
+        stamps = [
+            re.search("<timestamp>(.*)</timestamp>", protect(sender, presence, Level.SIGN))[1]
+            for _ in range(3)
+        ]
+        assert stamps == sorted(set(stamps))
+        assert len(stamps) == 3
 
     def test_a_clock_that_was_set_back_is_said(self, pki, juliet, romeo, clock):
         adjusted: list[float] = []

@@ -1,11 +1,9 @@
 """A stanza goes in, a protected payload comes out, and the stanza again with a report."""
 
 from dataclasses import replace
-from xml.etree.ElementTree import Element, tostring
+from xml.etree.ElementTree import tostring
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import identity
@@ -16,12 +14,9 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
-from tests.accounts import Clock, account
+from tests.accounts import account
 from tests.certificates.building import end_entity
-from tests.elements import ATTRIBUTES, CLIENT, TEXT, TREES, same, stanza
-from tests.formats.objects import (
-    outer,
-)
+from tests.elements import same, stanza
 from tests.pki import MOMENT
 from tests.protection.ways import (
     TEXT_MESSAGE,
@@ -76,27 +71,6 @@ class TestThereAndBack:
         assert report.authenticated
         assert (report.encryption_algorithm, report.key_management_algorithm) == (cipher, transport)
         assert report.signature_algorithm == scheme
-
-    @pytest.mark.requirement("3862-9-1")
-    @given(
-        kind=st.sampled_from([("message", "normal"), ("presence", "available"), ("iq", "set")]),
-        attributes=ATTRIBUTES,
-        children=st.lists(TREES, max_size=2),
-        text=TEXT,
-        level=st.sampled_from([Level.SIGN, Level.REQUIRED]),
-    )
-    def test_any_stanza_comes_back_through_xml(self, pki, kind, attributes, children, text, level):
-        element = Element(f"{{{CLIENT}}}{kind[0]}", attributes)
-        if kind[0] == "iq":
-            element.set("type", "set")
-        element.text = text
-        element.extend(children)
-        for child in children:
-            child.tail = None
-        clock = Clock()
-        by = account(pki, pki["juliet"], clock, peers=[pki["romeo"]])
-        found = unprotect(account(pki, pki["romeo"], clock), protect(by, element, level), outer(*kind))
-        assert same(found.stanza, addressed(element))
 
 
 class TestReport:

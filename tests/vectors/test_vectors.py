@@ -60,6 +60,7 @@ def test_the_vector_ends_as_its_manifest_says(vector, adapter):
         assert result["status"] == "pass", (vector["title"], result)
 
 
+@pytest.mark.requirement("early-1", "early-2", "early-3", "early-4")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
