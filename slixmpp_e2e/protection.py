@@ -13,7 +13,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.names import certificate_jids
-from slixmpp_e2e.certificates.path import PURPOSES
+from slixmpp_e2e.certificates.path import PURPOSES, check_usage
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
@@ -328,7 +328,7 @@ class Protection:
             certificate.fingerprint == self.identity.certificate.fingerprint
             and bare(sender) in self.identity.jids
         ):
-            return Decision(Trust.PINNED, (certificate.certificate,))  # a copy of what we sent ourselves
+            return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
@@ -342,6 +342,16 @@ class Protection:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
+
+    def _decide_own(self, certificate: ParsedCertificate) -> Decision:
+        """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
+        try:
+            self.identity.check_validity(to_datetime(self.now()))
+            certificate.check_strength()
+            check_usage(certificate.certificate, "sign")
+        except CertificateError as error:
+            raise SignatureError(str(error), reason="untrusted") from None
+        return Decision(Trust.PINNED, (certificate.certificate,))
 
     def _admit(
         self,
@@ -371,8 +381,11 @@ class Protection:
         return freshness
 
     def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
-        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34)."""
-        if timestamp <= (self._presence.get(sender.full) or 0):
+        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).
+
+        One of the same moment is not older: a signature's time is in whole seconds (ERRATA E21).
+        """
+        if timestamp < (self._presence.get(sender.full) or 0):
             raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
         self._presence.put(sender.full, timestamp)
 

@@ -12,7 +12,6 @@ from slixmpp_e2e.errors import (
     TimestampError,
 )
 from slixmpp_e2e.freshness import SECOND
-from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
@@ -21,17 +20,19 @@ from tests.elements import CLIENT, same
 from tests.formats.objects import (
     DATED,
     JULIET,
+    ROMEO,
     TO,
+    clear_signed,
     enveloped,
     message_cpim,
     opaque,
     outer,
     signed_der,
     signer,
+    xmpp_entity,
 )
 from tests.pki import Entity
 from tests.protection.ways import protect, refusal, unprotect
-from tests.security.forgery import Captured
 
 
 class TestLearning:
@@ -223,58 +224,21 @@ class TestFreshness:
         clock.pass_seconds(-50)
         assert unprotect(receiver, protect(sender)).report.timestamp_state == "ok"
 
-
-class TestArchived:
-    """What comes from an archive: it may come again, and its keeper could have put anything authentic into it."""
-
-    def test_it_can_be_read_again_and_is_never_authenticated(self, sender, receiver, clock):
-        text = protect(sender)
-        for seconds in (0, 10, 100_000):
-            clock.pass_seconds(seconds)
-            report = unprotect(receiver, text, archived=True, delayed_since=0).report
-            assert (report.arrival, report.signer_trusted, report.authenticated) == ("archived", True, False)
-
-    def test_it_neither_blocks_nor_replaces_the_one_that_arrives(self, sender, receiver):
-        text = protect(sender)
-        unprotect(receiver, text, archived=True)
-        assert unprotect(receiver, text).report.authenticated
-        assert refusal(receiver, text).reason == "seen"
-        assert unprotect(receiver, text, archived=True).report.arrival == "archived"
-
-    def test_nothing_is_learned_from_it(self, sender, receiver):
-        unprotect(receiver, protect(sender), archived=True)
-        assert not receiver.can_encrypt_to(JULIET)
-
-    @pytest.mark.parametrize("live_before", [False, True])
-    def test_its_keeper_cannot_try_one_change_after_the_other(self, sender, receiver, live_before):
-        """He says whom it is from, so it may be from somebody whose unsigned objects are taken."""
-        text = protect(sender)
-        unprotect(receiver, text, archived=not live_before)
-        captured = Captured.from_der(
-            mime.decode_base64(mime.canonical_line_breaks(text.partition("\n\n")[2].encode()))
+    def test_older_presence_does_not_undo_a_newer_one(self, sender, receiver, clock):
+        unprotect(receiver, protect(sender))
+        older, newer = (
+            protect(sender, f"<presence to='{ROMEO}'><status>{n}</status></presence>") for n in "12"
         )
-        for data in captured.guesses(2)[:8]:
-            forged = mime.pkcs7_mime(data, "enveloped-data", binary=False).decode()
-            error = refusal(receiver, forged, archived=True, allow_unsigned=True)
-            assert (error.reason, error.stale) == ("seen", None)
-        assert unprotect(receiver, text, archived=True).report.signer_trusted
-        assert len(receiver._claimed) == live_before
+        where = outer("presence", "available")
+        assert unprotect(receiver, newer, where).report.authenticated
+        assert refusal(receiver, older, where).reason == "decreasing"
+        other = outer("presence", "available", sender=JID("juliet@example.com/chamber"))
+        clock.pass_seconds(1)
+        assert unprotect(receiver, protect(sender, f"<presence to='{ROMEO}'/>"), other).report.authenticated
 
-    def test_a_change_that_came_first_blocks_the_one_that_arrives_not_the_other_way_round(
-        self, sender, receiver
-    ):
-        """The keeper of the archive delivers the others too: what he tried first was the only try."""
-        text = protect(sender)
-        captured = Captured.from_der(
-            mime.decode_base64(mime.canonical_line_breaks(text.partition("\n\n")[2].encode()))
-        )
-        forged = mime.pkcs7_mime(captured.guesses(2)[0], "enveloped-data", binary=False).decode()
-        assert refusal(receiver, forged, archived=True).reason != "seen"
-        assert refusal(receiver, text).reason == "seen"
-
-    def test_what_nobody_signed_is_shown_as_that(self, sender, receiver):
-        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
-        for _ in range(2):
-            report = unprotect(receiver, text, archived=True, allow_unsigned=True).report
-            assert (report.arrival, report.signed, report.signer) == ("archived", False, None)
-        assert refusal(receiver, text, archived=True).answer == DECRYPTION_FAILED
+    def test_presence_of_the_same_second_is_not_older(self, pki, juliet, receiver):
+        """A bare stanza is dated by its signature, in whole seconds."""
+        for status in ("1", "2"):
+            entity = xmpp_entity(f"<presence><status>{status}</status></presence>").encode()
+            text = clear_signed(entity, signer(juliet, pki.intermediate)).decode()
+            assert unprotect(receiver, text, outer("presence", "available")).report.authenticated
