@@ -85,7 +85,7 @@ class Options:
     allow_early_draft: bool = False
     #: Encrypt to our own certificates too, so that copies of what we sent stay readable.
     encrypt_to_self: bool = False
-    #: Open what bears an encrypted key that came before, to show it as seen, and say nothing about it.
+    #: Open an encrypted object that came before, to show it as seen, and say nothing about it.
     open_repeated: bool = False
     #: Nanoseconds that a timestamp may be off (RFC 3923 6.9).
     window: int = WINDOW
@@ -254,7 +254,9 @@ class Protection:
                 claimed.append(encrypted_key)
                 return True
             repeated.append(encrypted_key)
-            return self.options.open_repeated and outer.kind != "iq"
+            # shown as seen once more: the very same object, of which a signature will say that it is
+            may_be_shown = self.options.open_repeated and outer.kind != "iq" and not allow_unsigned
+            return may_be_shown and self._claimed.get(SHA256.digest(encrypted_key)) == SHA256.digest(der)
 
         opener = rfc3923.Opener(
             self._keys,

@@ -4,18 +4,10 @@ import pytest
 
 from slixmpp_e2e.errors import DECRYPTION_FAILED
 from slixmpp_e2e.freshness import SECOND, from_datetime
-from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from tests.formats.objects import JULIET, ROMEO, outer
 from tests.pki import VALID_UNTIL
-from tests.protection.ways import protect, refusal, unprotect
-from tests.security.forgery import Captured
-
-
-def changes(text: str) -> list[str]:
-    """What the keeper could make of an object: the same encrypted key, and another ciphertext."""
-    captured = Captured.from_der(mime.decode_base64(text.partition("\n\n")[2].encode()))
-    return [mime.pkcs7_mime(each, "enveloped-data", binary=False).decode() for each in captured.guesses(2)]
+from tests.protection.ways import changes, protect, refusal, unprotect
 
 
 def test_it_can_be_read_again_and_is_never_authenticated(sender, receiver, clock):

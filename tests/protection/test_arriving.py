@@ -32,7 +32,7 @@ from tests.formats.objects import (
     xmpp_entity,
 )
 from tests.pki import Entity
-from tests.protection.ways import protect, refusal, unprotect
+from tests.protection.ways import changes, protect, refusal, unprotect
 
 
 class TestLearning:
@@ -144,6 +144,21 @@ class TestFreshness:
         error = refusal(receiver, text)
         assert (error.reason, error.silent) == ("seen", True)
         assert same(error.stale[0], first.stanza)
+
+    def test_where_stale_ones_are_wanted_a_change_of_it_is_not_opened(self, pki, romeo, sender, clock):
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        text = protect(sender)
+        unprotect(receiver, text)
+        for changed in changes(text)[:3]:
+            error = refusal(receiver, changed)
+            assert (error.reason, error.silent, error.stale) == ("seen", True, None)
+
+    def test_where_stale_ones_are_wanted_what_nobody_signed_comes_once(self, pki, romeo, sender, clock):
+        """Nothing would mark it as seen: it leaves no trace in the replay record."""
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        assert not unprotect(receiver, text, allow_unsigned=True).report.signed
+        assert refusal(receiver, text, allow_unsigned=True).reason == "seen"
 
     def test_a_replay_from_another_resource_is_seen(self, sender, receiver):
         text = protect(sender)
