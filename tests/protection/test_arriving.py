@@ -4,11 +4,12 @@ import pytest
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.peers import index_by_name
-from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.certificates.store import Chain, MemoryStore
 from slixmpp_e2e.cms.algorithms import AES256_GCM
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
     DECRYPTION_FAILED,
+    StoreError,
     TimestampError,
 )
 from slixmpp_e2e.freshness import SECOND
@@ -94,6 +95,16 @@ class TestLearning:
         by = account(pki, romeo, clock, store=kept)
         assert not by.can_encrypt_to(JULIET)
         assert unprotect(by, protect(sender)).learned
+
+    def test_what_was_admitted_is_delivered_even_if_its_certificate_cannot_be_kept(
+        self, pki, sender, romeo, clock
+    ):
+        class Full(MemoryStore):
+            def add_certificate(self, jid: str, chain: Chain) -> bool:
+                raise StoreError("the disk is full")
+
+        found = unprotect(account(pki, romeo, clock, store=Full(started=0)), protect(sender))
+        assert (found.report.authenticated, found.learned) == (True, False)
 
     def test_certificates_are_found_by_every_name_in_them(self, pki, juliet, romeo):
         several = Entity("x", juliet.key, certificate(juliet.key, [names("a@example.com", "b@example.com")]))
