@@ -11,7 +11,7 @@ from typing import Final
 from slixmpp_e2e.cms.algorithms import SHA256
 from slixmpp_e2e.tables import Recent
 
-#: How many encrypted keys are remembered: 10 MB.
+#: How many encrypted keys are remembered: 12 MB.
 _ARRIVED: Final = 50_000
 #: And how many of those that came from an archive only.
 _ARCHIVED: Final = 10_000
