@@ -13,7 +13,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.names import certificate_jids
-from slixmpp_e2e.certificates.path import PURPOSES
+from slixmpp_e2e.certificates.path import PURPOSES, check_usage
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
@@ -35,6 +35,7 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats.claims import ClaimedKeys
 from slixmpp_e2e.formats.content import Content, read_content
 from slixmpp_e2e.freshness import (
     SECOND,
@@ -55,10 +56,6 @@ from slixmpp_e2e.tables import Recent
 #: RFC 3923 6.6.
 INCLUSION_INTERVAL: Final = 300 * SECOND
 _JIDS: Final = 4096
-#: How many encrypted keys are remembered: 10 MB.
-_CLAIMS: Final = 50_000
-#: And how many of those that came from an archive only.
-_ARCHIVED_CLAIMS: Final = 10_000
 #: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
 _AT_ONCE: Final = 2
 _STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {
@@ -85,7 +82,7 @@ class Options:
     allow_early_draft: bool = False
     #: Encrypt to our own certificates too, so that copies of what we sent stay readable.
     encrypt_to_self: bool = False
-    #: Open what bears an encrypted key that came before, to show it as seen, and say nothing about it.
+    #: Open an encrypted object that came before, to show it as seen, and say nothing about it.
     open_repeated: bool = False
     #: Nanoseconds that a timestamp may be off (RFC 3923 6.9).
     window: int = WINDOW
@@ -120,10 +117,7 @@ class Protection:
     _keys: DecryptionKeys = field(init=False)
     #: When our certificate was sent to a JID last.
     _inclusions: Recent[str, int] = field(init=False)
-    #: SHA-256 of encrypted keys, each with that of the object that bore it.
-    _claimed: Recent[bytes, bytes] = field(init=False)
-    #: The same from archives, where an object may come again: apart, so that it pushes nothing out above.
-    _archived_claims: Recent[bytes, bytes] = field(init=False)
+    _claimed: ClaimedKeys = field(init=False)
     #: The timestamp of the last presence of a full JID.
     _presence: Recent[str, int] = field(init=False)
     _sample_der: bytes = field(init=False)
@@ -135,7 +129,7 @@ class Protection:
         self._clock = MonotoneClock(self.now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         self._keys = DecryptionKeys()
         self._inclusions, self._presence = Recent(_JIDS), Recent(_JIDS)
-        self._claimed, self._archived_claims = Recent(_CLAIMS), Recent(_ARCHIVED_CLAIMS)
+        self._claimed = ClaimedKeys()
         for own in (self.identity, self.identity.encryption):
             if own is not None:
                 self.add_decryption_key(own)
@@ -144,8 +138,7 @@ class Protection:
 
     def __len__(self) -> int:
         """Return how much is remembered, in entries."""
-        claims = len(self._claimed) + len(self._archived_claims)
-        return len(self._inclusions) + claims + len(self._presence) + len(self.peers)
+        return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
 
     def add_decryption_key(self, identity: Identity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
@@ -249,12 +242,14 @@ class Protection:
 
         def claim(encrypted_key: bytes, der: bytes) -> bool:
             if archived:
-                return self._claim_archived(encrypted_key, der)
-            if self._claim(encrypted_key, der):
+                return self._claimed.claim_archived(encrypted_key, der)
+            if self._claimed.claim(encrypted_key, der):
                 claimed.append(encrypted_key)
                 return True
             repeated.append(encrypted_key)
-            return self.options.open_repeated and outer.kind != "iq"
+            # shown as seen once more: the very same object, of which a signature will say that it is
+            may_be_shown = self.options.open_repeated and outer.kind != "iq" and not allow_unsigned
+            return may_be_shown and self._claimed.bore(encrypted_key, der)
 
         opener = rfc3923.Opener(
             self._keys,
@@ -276,7 +271,7 @@ class Protection:
             raise
         except StoreError:  # it was not judged: let it come again
             for encrypted_key in claimed:
-                self._claimed.pop(SHA256.digest(encrypted_key))
+                self._claimed.release(encrypted_key)
             raise
 
     def _judge(
@@ -307,14 +302,15 @@ class Protection:
             freshness = self._archived(content, delayed_since)
             return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
-        learned = self.peers.learn(
-            bare(outer.sender),
-            opened.signer,
-            hints,
-            content.timestamp,
-            decision=decision,
-            at=to_datetime(self.now()),
-        )
+        jid = bare(outer.sender)
+        if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
+            self.peers.decide(jid, opened.signer.certificate.fingerprint, Trust.TOFU)
+        try:
+            learned = self.peers.learn(
+                jid, opened.signer, hints, content.timestamp, decision=decision, at=to_datetime(self.now())
+            )
+        except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
+            learned = False
         return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
 
     def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
@@ -335,7 +331,7 @@ class Protection:
             certificate.fingerprint == self.identity.certificate.fingerprint
             and bare(sender) in self.identity.jids
         ):
-            return Decision(Trust.PINNED, (certificate.certificate,))  # a copy of what we sent ourselves
+            return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
@@ -349,6 +345,16 @@ class Protection:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
+
+    def _decide_own(self, certificate: ParsedCertificate) -> Decision:
+        """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
+        try:
+            self.identity.check_validity(to_datetime(self.now()))
+            certificate.check_strength()
+            check_usage(certificate.certificate, "sign")
+        except CertificateError as error:
+            raise SignatureError(str(error), reason="untrusted") from None
+        return Decision(Trust.PINNED, (certificate.certificate,))
 
     def _admit(
         self,
@@ -378,8 +384,11 @@ class Protection:
         return freshness
 
     def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
-        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34)."""
-        if timestamp <= (self._presence.get(sender.full) or 0):
+        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).
+
+        One of the same moment is not older: a signature's time is in whole seconds (ERRATA E21).
+        """
+        if timestamp < (self._presence.get(sender.full) or 0):
             raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
         self._presence.put(sender.full, timestamp)
 
@@ -440,28 +449,6 @@ class Protection:
             checks=tuple(checks),
             outer_id=outer.id,
         )
-
-    def _claim(self, encrypted_key: bytes, der: bytes) -> bool:
-        """Take note of an encrypted key; return whether it is new (see `formats.rfc3923.Opener`).
-
-        Where the archive had the very same object before, it is new all the same.
-        """
-        digest, object_digest = SHA256.digest(encrypted_key), SHA256.digest(der)
-        if digest in self._claimed or self._archived_claims.get(digest) not in {None, object_digest}:
-            return False
-        self._claimed.put(digest, object_digest)
-        return True
-
-    def _claim_archived(self, encrypted_key: bytes, der: bytes) -> bool:
-        """Tell whether an encrypted key is new, or bore the very same object before.
-
-        An archive is read more than once; but who keeps it could put changed objects into it, one after the other.
-        """
-        digest, object_digest = SHA256.digest(encrypted_key), SHA256.digest(der)
-        before = self._claimed.get(digest) or self._archived_claims.get(digest)
-        if before is None:
-            self._archived_claims.put(digest, object_digest)
-        return before in {None, object_digest}
 
     def _decoy(self, data: bytes, read: bool) -> None:
         """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""

@@ -153,11 +153,8 @@ class PeerCertificates:
 
         And what it says of him: the newest announcement counts. A certificate that he prefers is kept if it is
         believed to be the same JID's at `at`; he may have put anybody's beside his own. Where he is believed
-        because he was the first, that is decided now, and for the preferred certificate with it. Return whether
-        his certificate is new.
+        because he was the first, so is the preferred certificate. Return whether his certificate is new.
         """
-        if decision.first_use:
-            self.decide(jid, signer.certificate.fingerprint, Trust.TOFU)
         said = self._hear(jid, signer, timestamp)
         is_new = self.add(jid, signer.certificate, hints)
         if said is not None and said.preference is not None:

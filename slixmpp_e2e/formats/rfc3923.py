@@ -132,6 +132,8 @@ class Opened:
     #: The certificates that came along: hints.
     certificates: tuple[bytes, ...]
     decrypted: Decrypted | None
+    #: The names of the digests that were signed.
+    digests: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +200,8 @@ class Opener:
         opened, size = self._verify(der, parts.content)
         if size != len(der):
             raise SignatureError("something follows the signature", reason="invalid")
-        assert opened.signer is not None
         announced = mime.announced_digests(entity)
-        if announced and opened.signer.scheme.digest.name not in announced:  # RFC 1847 2.1, ERRATA E14
+        if announced and announced.isdisjoint(opened.digests):  # RFC 1847 2.1, ERRATA E14
             raise SignatureError("another digest was announced than was used", reason="invalid")
         return opened
 
@@ -214,7 +215,8 @@ class Opener:
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
         verified, signer = signed.verify(self.pool, content=content, allow_sha1=self.allow_sha1)
-        return Opened(verified, signer, signed.certificates, None), signed.size
+        digests = frozenset(info.scheme.digest.name for info in signed.signer_infos)
+        return Opened(verified, signer, signed.certificates, None, digests), signed.size
 
     # ------------------------------------------------------------------ inside an envelope
 

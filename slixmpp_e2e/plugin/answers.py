@@ -40,7 +40,10 @@ class Answers:
         `silent`: unsigned content is accepted from this sender, so that an answer to what was encrypted would
         tell him whether it decrypted (ERRATA E29).
         """
-        if type_of(stanza) in NEVER_ANSWERED or not stanza["from"].bare:
+        try:
+            if type_of(stanza) in NEVER_ANSWERED or not stanza["from"].bare:
+                return
+        except ValueError:  # no address at all
             return
         if not isinstance(error, RemoteError):
             error = RefusedError("it could not be judged")  # our store failed: the peer learns nothing of it

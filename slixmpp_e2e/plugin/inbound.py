@@ -20,6 +20,7 @@ from slixmpp_e2e.errors import (
     RefusedError,
     TimestampError,
 )
+from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
 from slixmpp_e2e.outer import E2E_TAG, OPENED, payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
@@ -91,6 +92,19 @@ class Inbound:
             return None
 
     def _judge(self, stanza: Stanza) -> Stanza | None:
+        try:
+            for address in (stanza["from"], stanza["to"]):
+                if address.bare:
+                    bare(address)
+        except ValueError:  # no server of good will lets that pass
+            self.stats["refused_address"] += 1
+            log.info("dropped a stanza whose addresses can't be compared: %a", stanza.xml.get("from"))
+            if isinstance(stanza, Iq):
+                self.answers.answer(stanza, RefusedError("its addresses can't be compared"))
+            return None
+        return self._judge_addressed(stanza)
+
+    def _judge_addressed(self, stanza: Stanza) -> Stanza | None:
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
             return self._response(stanza)
         if isinstance(stanza, Message) and stanza["from"].bare in {"", own_jid(self.xmpp).bare}:

@@ -131,7 +131,7 @@ class ForwardingMessage(Message):
 
 
 def forwarding_message(stream: Any, xml: Element, wrapper: str, report: SecurityReport) -> Any:
-    """Return a message around an opened one, whose report stands beside the inner object that slixmpp makes.
+    """Return a message around an opened one, which is a `ProtectedMessage` with its report beside it.
 
     `wrapper` is slixmpp's name of the element between: `carbon_received`, `carbon_sent`, `mam_result`. Where no
     plugin of slixmpp's reads it, there is no inner object, and no report.
@@ -141,8 +141,8 @@ def forwarding_message(stream: Any, xml: Element, wrapper: str, report: Security
     built._wrapper, built._inner_report = wrapper, report  # noqa: SLF001 our own class
     between = built.get_plugin(wrapper, check=True)
     inner = between["forwarded"]["stanza"] if between is not None else None
-    if isinstance(inner, Message):
-        setattr(inner, _REPORT, report)
+    if isinstance(inner, Message):  # else a reply to it would leave as if it had come in clear
+        between["forwarded"]["stanza"] = protected_stanza(stream, inner.xml, report)
     return built
 
 

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from tests.server.clients import Clients, Inbox, close, connect, round_trip, without_tls
-from tests.server.conftest import clients, server  # noqa: F401 fixtures
+from tests.server.conftest import clients, prosody_configuration, server  # noqa: F401 fixtures
 from tests.server.protected import PKI, introduce, make_pki, protect
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

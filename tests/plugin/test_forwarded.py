@@ -139,3 +139,15 @@ async def test_the_report_stands_beside_the_message_that_was_opened_and_no_other
         inner = stanza["carbon_received"]
         assert inner["body"] == "SECRET"
         assert juliet.plugin.report(inner).authenticated
+
+
+@pytest.mark.parametrize(("around", "namespace"), [("received", CARBONS), ("result", ARCHIVE)])
+async def test_a_reply_to_what_was_opened_leaves_protected(pki, romeo, around, namespace):
+    juliet = with_copies(Filtered(pki, "juliet", "romeo", policy={"*": "off"}))
+    opened = juliet.unseal(wrapper(juliet, sealed(romeo, BARE), around=around, namespace=namespace))
+    for stanza in (opened, copy.copy(opened)):
+        carbon = around == "received"
+        inner = stanza["carbon_received"] if carbon else stanza["mam_result"]["forwarded"]["stanza"]
+        for each in (inner, copy.copy(inner)):
+            assert juliet.plugin.report(each).signer_trusted
+            assert b"SECRET" not in tostring(juliet.seal(each.reply(clear=False)).xml)

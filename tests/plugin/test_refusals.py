@@ -174,3 +174,18 @@ async def test_an_error_reaches_the_program_whatever_else_is_in_it_or_missing(pk
     assert b"Paris" not in tostring(
         pair.romeo.seal(pair.romeo.message("juliet@localhost/juliet", "Paris")).xml
     )
+
+
+@pytest.mark.parametrize("sender", ["a@ex!ample.com", "@", "K@x\u2100y"])
+async def test_whose_address_cannot_be_compared_is_dropped_and_an_iq_answered_where_that_is_possible(
+    pki, sender
+):
+    juliet = Filtered(pki, "juliet", "romeo")
+    for kind, type_ in (("message", "chat"), ("presence", "available"), ("iq", "get")):
+        xml = f"<{kind} xmlns='jabber:client' type='{type_}' id='1' to='juliet@localhost/j'/>"
+        element = fromstring(xml)
+        element.set("from", sender)
+        assert juliet.unseal(getattr(slixmpp, kind.capitalize())(juliet.xmpp, xml=element, recv=True)) is None
+    stats = juliet.plugin.stats()
+    assert (stats["refused_address"], stats.get("internal_errors", 0)) == (3, 0)
+    assert [type(answer).__name__ for answer in juliet.sent] in ([], ["Iq"])

@@ -9,7 +9,7 @@ from hypothesis import example, given
 
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
-from slixmpp_e2e.errors import LocalError
+from slixmpp_e2e.errors import LocalError, SignatureError
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Unprotected
 from tests.accounts import Clock, account
@@ -59,6 +59,12 @@ def way(pki: PKI) -> Way:
     element=stanza(f"<iq {HERE} type='set' id=' '><x xmlns='urn:x' a='&#13;&#10;'><y xmlns=''/></x></iq>")
 )
 def test_any_stanza_comes_back_as_it_was(way, level, cipher, element):
+    if level is Level.ENCRYPT_UNSIGNED and element.tag.endswith(
+        "}iq"
+    ):  # its answer would tell too much (E29)
+        with pytest.raises(SignatureError):
+            way(element, level, cipher)
+        return
     found = way(element, level, cipher)
     assert same(normal(found.stanza), normal(element)), (written(found.stanza), written(element))
     is_signed = level is not Level.ENCRYPT_UNSIGNED

@@ -4,15 +4,15 @@ import pytest
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.peers import index_by_name
-from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.certificates.store import Chain, MemoryStore
 from slixmpp_e2e.cms.algorithms import AES256_GCM
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
     DECRYPTION_FAILED,
+    StoreError,
     TimestampError,
 )
 from slixmpp_e2e.freshness import SECOND
-from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
@@ -21,17 +21,19 @@ from tests.elements import CLIENT, same
 from tests.formats.objects import (
     DATED,
     JULIET,
+    ROMEO,
     TO,
+    clear_signed,
     enveloped,
     message_cpim,
     opaque,
     outer,
     signed_der,
     signer,
+    xmpp_entity,
 )
 from tests.pki import Entity
-from tests.protection.ways import protect, refusal, unprotect
-from tests.security.forgery import Captured
+from tests.protection.ways import changes, protect, refusal, unprotect
 
 
 class TestLearning:
@@ -94,6 +96,16 @@ class TestLearning:
         assert not by.can_encrypt_to(JULIET)
         assert unprotect(by, protect(sender)).learned
 
+    def test_what_was_admitted_is_delivered_even_if_its_certificate_cannot_be_kept(
+        self, pki, sender, romeo, clock
+    ):
+        class Full(MemoryStore):
+            def add_certificate(self, jid: str, chain: Chain) -> bool:
+                raise StoreError("the disk is full")
+
+        found = unprotect(account(pki, romeo, clock, store=Full(started=0)), protect(sender))
+        assert (found.report.authenticated, found.learned) == (True, False)
+
     def test_certificates_are_found_by_every_name_in_them(self, pki, juliet, romeo):
         several = Entity("x", juliet.key, certificate(juliet.key, [names("a@example.com", "b@example.com")]))
         found = index_by_name([[several.parsed, pki.intermediate.parsed], [romeo.parsed]])
@@ -143,6 +155,21 @@ class TestFreshness:
         error = refusal(receiver, text)
         assert (error.reason, error.silent) == ("seen", True)
         assert same(error.stale[0], first.stanza)
+
+    def test_where_stale_ones_are_wanted_a_change_of_it_is_not_opened(self, pki, romeo, sender, clock):
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        text = protect(sender)
+        unprotect(receiver, text)
+        for changed in changes(text)[:3]:
+            error = refusal(receiver, changed)
+            assert (error.reason, error.silent, error.stale) == ("seen", True, None)
+
+    def test_where_stale_ones_are_wanted_what_nobody_signed_comes_once(self, pki, romeo, sender, clock):
+        """Nothing would mark it as seen: it leaves no trace in the replay record."""
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        assert not unprotect(receiver, text, allow_unsigned=True).report.signed
+        assert refusal(receiver, text, allow_unsigned=True).reason == "seen"
 
     def test_a_replay_from_another_resource_is_seen(self, sender, receiver):
         text = protect(sender)
@@ -238,58 +265,21 @@ class TestFreshness:
         clock.pass_seconds(-50)
         assert unprotect(receiver, protect(sender)).report.timestamp_state == "ok"
 
-
-class TestArchived:
-    """What comes from an archive: it may come again, and its keeper could have put anything authentic into it."""
-
-    def test_it_can_be_read_again_and_is_never_authenticated(self, sender, receiver, clock):
-        text = protect(sender)
-        for seconds in (0, 10, 100_000):
-            clock.pass_seconds(seconds)
-            report = unprotect(receiver, text, archived=True, delayed_since=0).report
-            assert (report.arrival, report.signer_trusted, report.authenticated) == ("archived", True, False)
-
-    def test_it_neither_blocks_nor_replaces_the_one_that_arrives(self, sender, receiver):
-        text = protect(sender)
-        unprotect(receiver, text, archived=True)
-        assert unprotect(receiver, text).report.authenticated
-        assert refusal(receiver, text).reason == "seen"
-        assert unprotect(receiver, text, archived=True).report.arrival == "archived"
-
-    def test_nothing_is_learned_from_it(self, sender, receiver):
-        unprotect(receiver, protect(sender), archived=True)
-        assert not receiver.can_encrypt_to(JULIET)
-
-    @pytest.mark.parametrize("live_before", [False, True])
-    def test_its_keeper_cannot_try_one_change_after_the_other(self, sender, receiver, live_before):
-        """He says whom it is from, so it may be from somebody whose unsigned objects are taken."""
-        text = protect(sender)
-        unprotect(receiver, text, archived=not live_before)
-        captured = Captured.from_der(
-            mime.decode_base64(mime.canonical_line_breaks(text.partition("\n\n")[2].encode()))
+    def test_older_presence_does_not_undo_a_newer_one(self, sender, receiver, clock):
+        unprotect(receiver, protect(sender))
+        older, newer = (
+            protect(sender, f"<presence to='{ROMEO}'><status>{n}</status></presence>") for n in "12"
         )
-        for data in captured.guesses(2)[:8]:
-            forged = mime.pkcs7_mime(data, "enveloped-data", binary=False).decode()
-            error = refusal(receiver, forged, archived=True, allow_unsigned=True)
-            assert (error.reason, error.stale) == ("seen", None)
-        assert unprotect(receiver, text, archived=True).report.signer_trusted
-        assert len(receiver._claimed) == live_before
+        where = outer("presence", "available")
+        assert unprotect(receiver, newer, where).report.authenticated
+        assert refusal(receiver, older, where).reason == "decreasing"
+        other = outer("presence", "available", sender=JID("juliet@example.com/chamber"))
+        clock.pass_seconds(1)
+        assert unprotect(receiver, protect(sender, f"<presence to='{ROMEO}'/>"), other).report.authenticated
 
-    def test_a_change_that_came_first_blocks_the_one_that_arrives_not_the_other_way_round(
-        self, sender, receiver
-    ):
-        """The keeper of the archive delivers the others too: what he tried first was the only try."""
-        text = protect(sender)
-        captured = Captured.from_der(
-            mime.decode_base64(mime.canonical_line_breaks(text.partition("\n\n")[2].encode()))
-        )
-        forged = mime.pkcs7_mime(captured.guesses(2)[0], "enveloped-data", binary=False).decode()
-        assert refusal(receiver, forged, archived=True).reason != "seen"
-        assert refusal(receiver, text).reason == "seen"
-
-    def test_what_nobody_signed_is_shown_as_that(self, sender, receiver):
-        text = protect(sender, level=Level.ENCRYPT_UNSIGNED)
-        for _ in range(2):
-            report = unprotect(receiver, text, archived=True, allow_unsigned=True).report
-            assert (report.arrival, report.signed, report.signer) == ("archived", False, None)
-        assert refusal(receiver, text, archived=True).answer == DECRYPTION_FAILED
+    def test_presence_of_the_same_second_is_not_older(self, pki, juliet, receiver):
+        """A bare stanza is dated by its signature, in whole seconds."""
+        for status in ("1", "2"):
+            entity = xmpp_entity(f"<presence><status>{status}</status></presence>").encode()
+            text = clear_signed(entity, signer(juliet, pki.intermediate)).decode()
+            assert unprotect(receiver, text, outer("presence", "available")).report.authenticated

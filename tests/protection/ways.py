@@ -6,11 +6,13 @@ import pytest
 from slixmpp.jid import JID
 
 from slixmpp_e2e.errors import RemoteError
+from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection, Unprotected
 from slixmpp_e2e.stanza import stanza_type
 from tests.elements import stanza
 from tests.formats.objects import JULIET, ROMEO, outer
+from tests.security.forgery import Captured
 
 NURSE = "From: <im:nurse@example.com>"
 
@@ -57,3 +59,9 @@ def addressed(element: Element) -> Element:
     element.set("from", JULIET.full)
     element.set("to", ROMEO.full)
     return element
+
+
+def changes(text: str) -> list[str]:
+    """What an attacker makes of a captured object: the same encrypted key, and another ciphertext."""
+    captured = Captured.from_der(mime.decode_base64(text.partition("\n\n")[2].encode()))
+    return [mime.pkcs7_mime(each, "enveloped-data", binary=False).decode() for each in captured.guesses(2)]

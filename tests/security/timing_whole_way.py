@@ -27,6 +27,7 @@ from slixmpp_e2e.cms.enveloped_data import encrypt, parse_enveloped_data
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
 from slixmpp_e2e.errors import DECRYPTION_FAILED, RemoteError
+from slixmpp_e2e.formats.claims import ClaimedKeys
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import E2E_TAG
@@ -245,7 +246,7 @@ def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict
 
 def _forget(romeo: Party) -> None:
     """Forget the encrypted keys that came before: otherwise every forgery but the first ends with that."""
-    romeo.xmpp.plugin["e2e"].protection._claimed._entries.clear()
+    romeo.xmpp.plugin["e2e"].protection._claimed = ClaimedKeys()
 
 
 def _fresh(stanza: Any) -> Any:

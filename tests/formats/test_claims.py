@@ -1,0 +1,58 @@
+"""An encrypted key counts once; from an archive the very same object may come again."""
+
+from slixmpp_e2e.formats.claims import ClaimedKeys
+
+
+def test_what_arrives_counts_once_whatever_it_bears():
+    claims = ClaimedKeys()
+    assert claims.claim(b"key", b"object")
+    assert not claims.claim(b"key", b"object")
+    assert not claims.claim(b"key", b"changed")
+    assert claims.claim(b"another key", b"object")
+
+
+def test_from_an_archive_the_same_object_comes_as_often_as_it_is_read():
+    claims = ClaimedKeys()
+    assert claims.claim_archived(b"key", b"object")
+    assert claims.claim_archived(b"key", b"object")
+    assert not claims.claim_archived(b"key", b"changed")
+
+
+def test_the_archive_does_not_block_what_arrives_and_is_not_blocked_by_it():
+    claims = ClaimedKeys()
+    assert claims.claim_archived(b"key", b"object")
+    assert claims.claim(b"key", b"object")
+    assert claims.claim_archived(b"key", b"object")
+
+
+def test_a_change_is_refused_wherever_the_first_one_came_from():
+    claims = ClaimedKeys()
+    assert claims.claim(b"arrived", b"object")
+    assert not claims.claim_archived(b"arrived", b"changed")
+    assert claims.claim_archived(b"archived", b"object")
+    assert not claims.claim(b"archived", b"changed")
+
+
+def test_it_is_known_which_object_bore_a_key():
+    claims = ClaimedKeys()
+    claims.claim(b"key", b"object")
+    assert claims.bore(b"key", b"object")
+    assert not claims.bore(b"key", b"changed")
+    assert not claims.bore(b"another key", b"object")
+
+
+def test_what_was_not_judged_may_come_again():
+    claims = ClaimedKeys()
+    claims.claim(b"key", b"object")
+    claims.release(b"key")
+    assert len(claims) == 0
+    assert claims.claim(b"key", b"object")
+
+
+def test_what_an_archive_holds_pushes_nothing_out_that_arrived():
+    claims = ClaimedKeys()
+    claims.claim(b"key", b"object")
+    for number in range(60_000):
+        claims.claim_archived(b"%d" % number, b"object")
+    assert len(claims) == 10_001
+    assert not claims.claim(b"key", b"object")
