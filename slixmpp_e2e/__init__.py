@@ -7,6 +7,19 @@ Importing this package makes the plugin `e2e` known to slixmpp:
 
 from slixmpp.plugins.base import register_plugin
 
+from slixmpp_e2e.certificates.conditions import (
+    AllOf,
+    AnyOf,
+    Authenticated,
+    CertificatePolicy,
+    Condition,
+    ConditionError,
+    Encrypted,
+    Names,
+    SignedBy,
+    TrustedBy,
+)
+from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import (
     CertificateError,
     CertificatesOnlyError,
@@ -36,15 +49,24 @@ __version__ = "0.1.0.dev0"
 register_plugin(E2EPlugin)
 
 __all__ = [
+    "AllOf",
+    "AnyOf",
+    "Authenticated",
     "CertificateError",
+    "CertificatePolicy",
     "CertificatesOnlyError",
+    "Condition",
+    "ConditionError",
     "ConfigurationError",
     "E2EError",
     "E2EPlugin",
+    "Encrypted",
+    "Endpoint",
     "InvalidStanzaError",
     "Level",
     "LocalError",
     "MalformedError",
+    "Names",
     "NoCertificateError",
     "ReceiveFailure",
     "RefusedError",
@@ -53,10 +75,12 @@ __all__ = [
     "SecurityReport",
     "SendFailure",
     "SignatureError",
+    "SignedBy",
     "StoreError",
     "TimestampError",
     "TooLargeError",
     "Trust",
+    "TrustedBy",
     "UnconfirmedError",
     "UndecryptableError",
     "UnprotectableError",

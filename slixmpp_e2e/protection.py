@@ -437,6 +437,7 @@ class Protection:
             encrypted=decrypted is not None,
             signer=JID(outer.sender.bare) if signer else None,
             certificate=signer.certificate.certificate if signer else None,
+            chain=decision.chain if decision else (),
             trust=decision.trust if decision else Trust.UNTRUSTED,
             timestamp=to_datetime(timestamp),
             timestamp_state="ok",

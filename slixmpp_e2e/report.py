@@ -52,6 +52,8 @@ class SecurityReport:
     signer: JID | None
     #: The signer's certificate; None if unsigned.
     certificate: x509.Certificate | None
+    #: The path from that certificate to a trust anchor; the certificate alone where no path decided.
+    chain: tuple[x509.Certificate, ...]
     #: How that certificate is trusted; `untrusted` if unsigned.
     trust: Trust
     #: When the sender says it was sent, to the microsecond.

@@ -14,6 +14,7 @@ GOOD = SecurityReport(
     encrypted=True,
     signer=JID("juliet@example.com"),
     certificate=None,
+    chain=(),
     trust=Trust.PKIX,
     timestamp=None,
     timestamp_state="ok",

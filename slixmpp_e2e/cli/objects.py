@@ -170,7 +170,7 @@ def _lines(report: dict[str, Any], indent: str = "  ") -> list[str]:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
             continue
         text = (
-            ", ".join(value)
+            ", ".join(each["subject"] if isinstance(each, dict) else each for each in value)
             if isinstance(value, list)
             else {True: "yes", False: "no", None: "-"}.get(value, value)
         )

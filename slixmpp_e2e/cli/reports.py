@@ -28,7 +28,7 @@ def _value(value: Any) -> Any:
         case datetime():
             return value.isoformat()
         case tuple():
-            return list(value)
+            return [_value(each) for each in value]
     return str(value)
 
 

@@ -23,7 +23,7 @@ from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
-from slixmpp_e2e.report import SecurityReport
+from slixmpp_e2e.report import SecurityReport, Trust
 
 log = logging.getLogger(__name__)
 
@@ -214,6 +214,21 @@ class E2EPlugin(BasePlugin):
             self._requests.send_ours(JID(jid))
         else:
             self._requests.send_bare(JID(jid))
+
+    def decisions(self, jid: JID | str) -> Mapping[bytes, Trust]:
+        """Return what is decided about certificates of a JID, by their SHA-256 fingerprints."""
+        return self.protection.authority.decisions(bare(jid))
+
+    def decide(self, jid: JID | str, fingerprint: bytes, trust: Trust | str | None) -> None:
+        """Keep a decision about a certificate of a JID: it counts from the next stanza on, and after a restart.
+
+        `verified` (a person compared the fingerprint), `pinned` (only what is pinned counts for this JID),
+        `distrusted` (it never counts), or None (nothing is decided; what the configuration pins stays).
+        Raises `ValueError` for anything else and for what is no JID, `StoreError` if it can't be kept.
+        """
+        self.protection.peers.decide(bare(jid), fingerprint, None if trust is None else Trust(trust))
+        if self.protection.can_encrypt_to(JID(jid)):
+            self._outbound.parking.release(JID(jid))
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
