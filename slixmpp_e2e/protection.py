@@ -16,6 +16,7 @@ from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, check_usage
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
+from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import SHA256, ContentCipher, Random
 from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
@@ -50,6 +51,7 @@ from slixmpp_e2e.freshness import (
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport, Trust
+from slixmpp_e2e.reporting import build_report, dated
 from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.tables import Recent
 
@@ -120,6 +122,7 @@ class Protection:
     _claimed: ClaimedKeys = field(init=False)
     #: The timestamp of the last presence of a full JID.
     _presence: Recent[str, int] = field(init=False)
+    _succession: Succession = field(init=False)
     _sample_der: bytes = field(init=False)
     _sample: SignedData = field(init=False)
 
@@ -135,10 +138,31 @@ class Protection:
                 self.add_decryption_key(own)
         self.peers = PeerCertificates(self.authority, self.store, self.configured)
         self.peers.pool.add(self.identity.certificate)  # for copies of what we sent
+        self._succession = Succession(self.identity)
 
     def __len__(self) -> int:
         """Return how much is remembered, in entries."""
         return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
+
+    def add_identity(self, identity: Identity) -> None:
+        """Sign with another key from now on, or from when its certificate becomes valid.
+
+        What was encrypted to the older one stays readable, and peers get the new certificate with the next
+        stanza. Raises `CertificateError` if it is expired, or does not name all that the older one names.
+        """
+        self._succession.add(identity, self.identity, to_datetime(self.now()))
+        for own in (identity, identity.encryption):
+            if own is not None:
+                self.add_decryption_key(own)
+        self.peers.pool.add(identity.certificate)
+        self._follow()
+
+    def _follow(self) -> None:
+        following = self._succession.due(to_datetime(self.now()))
+        if following is not None:
+            self.identity = following
+            for address in self._inclusions:  # nobody has its certificate
+                self._inclusions.pop(address)
 
     def add_decryption_key(self, identity: Identity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
@@ -162,6 +186,8 @@ class Protection:
             raise UnprotectableError("nothing is to be done to this stanza")
         if bare(sender) not in self.identity.jids:  # RFC 3923 6.3: nobody would believe it
             raise CertificateError(f"our certificate is not for {sender.bare}")
+        if self._succession:
+            self._follow()
         now = self.now()
         keys = () if level is Level.SIGN else self._recipient_keys(recipient, now)
         cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
@@ -295,12 +321,12 @@ class Protection:
         except MalformedError as error:
             error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
             raise
-        report = self._report(opened, outer, decision, content.timestamp)
+        report = build_report(opened, outer, decision, content.timestamp)
         if archived:
             if decision.first_use:  # nothing is decided by what an archive shows
                 report = replace(report, trust=Trust.UNTRUSTED)
             freshness = self._archived(content, delayed_since)
-            return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
+            return Unprotected(content.stanza, dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
         jid = bare(outer.sender)
         if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
@@ -311,7 +337,7 @@ class Protection:
             )
         except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
             learned = False
-        return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
+        return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
 
     def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
         return read_content(
@@ -327,10 +353,7 @@ class Protection:
     def _decide(
         self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
     ) -> Decision:
-        if (
-            certificate.fingerprint == self.identity.certificate.fingerprint
-            and bare(sender) in self.identity.jids
-        ):
+        if self._succession.includes(certificate.fingerprint) and bare(sender) in self.identity.jids:
             return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(self.now())
         try:
@@ -397,9 +420,9 @@ class Protection:
     ) -> Unprotected:
         """Deliver what nobody signed, as what it is; the replay record stays untouched (ERRATA E29)."""
         content = self._read(opened, outer)
-        report = self._report(opened, outer, None, content.timestamp)
+        report = build_report(opened, outer, None, content.timestamp)
         if archived:
-            return Unprotected(content.stanza, _dated(report, self._archived(content, delayed_since)), False)
+            return Unprotected(content.stanza, dated(report, self._archived(content, delayed_since)), False)
         skew = check_window(
             content.timestamp, self.now(), delayed_since=delayed_since, window=self.options.window
         )
@@ -417,40 +440,6 @@ class Protection:
         ]
         return any([self.peers.add(jid, each, found) for each in trusted])  # noqa: C419 all of them
 
-    def _report(
-        self, opened: rfc3923.Opened, outer: Outer, decision: Decision | None, timestamp: int
-    ) -> SecurityReport:
-        signer, decrypted = opened.signer, opened.decrypted
-        checks = ["decryption"] if decrypted else []
-        if signer:
-            checks += [
-                "signature",
-                "names",
-                "validity",
-                "key-usage",
-                *([str(decision.trust)] if decision else []),
-                "binding",
-            ]
-        return SecurityReport(
-            format=rfc3923.NAME,
-            signed=signer is not None,
-            encrypted=decrypted is not None,
-            signer=JID(outer.sender.bare) if signer else None,
-            certificate=signer.certificate.certificate if signer else None,
-            chain=decision.chain if decision else (),
-            trust=decision.trust if decision else Trust.UNTRUSTED,
-            timestamp=to_datetime(timestamp),
-            timestamp_state="ok",
-            skew=None,
-            arrival="live",
-            signature_algorithm=signer.scheme.name if signer else None,
-            encryption_algorithm=decrypted.cipher.name if decrypted else None,
-            key_management_algorithm=decrypted.key_management if decrypted else None,
-            legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
-            checks=tuple(checks),
-            outer_id=outer.id,
-        )
-
     def _decoy(self, data: bytes, read: bool) -> None:
         """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""
         SHA256.digest(data)
@@ -467,13 +456,3 @@ def _check_comparable(sender: JID) -> None:
         bare(sender)
     except ValueError:
         raise SignatureError("the sender's address can't be compared", reason="name-mismatch") from None
-
-
-def _dated(report: SecurityReport, freshness: Freshness, *checks: str) -> SecurityReport:
-    return replace(
-        report,
-        timestamp_state=freshness.state,
-        skew=freshness.skew,
-        arrival=freshness.arrival,
-        checks=(*report.checks, *checks),
-    )
