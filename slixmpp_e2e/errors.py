@@ -150,7 +150,8 @@ class SignatureError(RemoteError):
     """There is no signature that proves who sent this.
 
     `reason` is one of `invalid`, `malformed`, `unknown-signer`, `untrusted`, `certificate-changed`,
-    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39).
+    `name-mismatch`, `weak`, `unsigned`, `other-recipient` (RFC 3923 6.7, ERRATA E39), `revoked`, and
+    `revocation-unknown` where the policy wants to know.
     """
 
     code = "unverified-signature"

@@ -280,7 +280,7 @@ class Protection:
                 raise
         hints = self.peers.parse(opened.certificates)
         try:
-            decision = self._decide(outer.sender, opened.signer.certificate, hints)
+            decision = self._decide(outer.sender, opened.signer.certificate, hints, opened.crls)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
@@ -310,7 +310,11 @@ class Protection:
         return judge_archived(content.timestamp, stored, self.now(), window=self.options.window)
 
     def _decide(
-        self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
+        self,
+        sender: JID,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
     ) -> Decision:
         if (
             certificate.fingerprint == self.identity.certificate.fingerprint
@@ -320,12 +324,13 @@ class Protection:
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
-                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign")
+                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
             except UntrustedError:
                 before = self.peers.chain_of(jid, certificate)
                 if not before:
                     raise
-                return self.authority.judge(jid, certificate, [*hints, *before], at=at, purpose="sign")
+                more = [*hints, *before]
+                return self.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
@@ -400,6 +405,7 @@ class Protection:
                 "validity",
                 "key-usage",
                 *([str(decision.trust)] if decision else []),
+                *(["revocation"] if decision and decision.revocation == "good" else []),
                 "binding",
             ]
         return SecurityReport(
@@ -419,6 +425,7 @@ class Protection:
             legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
             checks=tuple(checks),
             outer_id=outer.id,
+            revocation=decision.revocation if decision else "off",
         )
 
     def _claim(self, encrypted_key: bytes) -> bool:

@@ -135,6 +135,8 @@ class Opened:
     #: The certificates that came along: hints.
     certificates: tuple[bytes, ...]
     decrypted: Decrypted | None
+    #: The revocation lists that came along: hints.
+    crls: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Opener:
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
         verified, signer = signed.verify(self.pool, content=content, allow_sha1=self.allow_sha1)
-        return Opened(verified, signer, signed.certificates, None), signed.size
+        return Opened(verified, signer, signed.certificates, None, signed.crls), signed.size
 
     # ------------------------------------------------------------------ inside an envelope
 
@@ -252,7 +254,7 @@ class Opener:
             raise
         if not decrypted.ends_at(end):  # last: see `cms.enveloped_data`
             raise UndecryptableError("the padding is wrong, or something follows the signed object")
-        return Opened(opened.content, opened.signer, opened.certificates, decrypted)
+        return Opened(opened.content, opened.signer, opened.certificates, decrypted, opened.crls)
 
     def _open_inside(self, plaintext: bytes) -> tuple[Opened, int]:
         """Verify the signed object in a plaintext of unknown end, and return where it ends."""

@@ -15,6 +15,7 @@ from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
+from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
@@ -24,6 +25,7 @@ from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.stores.crl_files import CRLFiles
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
@@ -38,6 +40,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "trust_anchors": None,
     "intermediates": None,
     "pins": None,
+    "crls": None,
+    "revocation": "soft",
     "peer_certificates": None,
     "store": None,
     "policy": {"*": "opportunistic"},
@@ -71,6 +75,8 @@ _TYPES: Final[dict[str, Any]] = {
     "trust_anchors": _FILES,
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
+    "crls": _FILES,
+    "revocation": str,
     "peer_certificates": _FILES,
     "policy": Mapping,
     "signature": (str, type(None)),
@@ -111,9 +117,10 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     clock: Callable[[], int] = config["clock"]
     peers = [_certificates(path) for path in _files(config["peer_certificates"], "peer_certificates")]
     pins, pinned = _pins(config["pins"])
+    revocation = _revocation(config)
     store = _store(config, clock)
     try:
-        authority = Authority(store, paths=_paths(config, pins), pins=pins)
+        authority = Authority(store, paths=_paths(config, pins), pins=pins, revocation=revocation)
         return Protection(
             identity,
             authority,
@@ -205,6 +212,29 @@ def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> P
     return PathValidator(anchors, between)
 
 
+def _revocation(config: Mapping[str, Any]) -> RevocationChecker:
+    """Return what answers for revocation; what can't be read now is an error, later it is reported."""
+    policy = config["revocation"]
+    if policy not in {"off", "soft", "hard"}:
+        raise ConfigurationError(f'revocation is "off", "soft" or "hard", not {policy!r}')
+    paths = _paths_of(config["crls"], "crls")
+    files = CRLFiles(paths)
+    found = files.read()
+    if found.problems:
+        raise found.problems[0]
+    if policy == "hard" and not found.lists:
+        raise ConfigurationError(
+            'revocation="hard" refuses everybody without revocation lists: set crls to files of the CAs'
+        )
+    checker = RevocationChecker(policy, sources=[files] if paths else [])
+    try:
+        for each in found.lists:
+            checker.lists.put(each)
+    except CertificateError as error:
+        raise ConfigurationError(f"crls: {error}") from error
+    return checker
+
+
 def _pins(option: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certificate]]:
     """Read pins: a mapping of JIDs to files, or files whose certificates say themselves whom they are for."""
     found: dict[str, frozenset[bytes]] = {}
@@ -281,16 +311,25 @@ def _read(path: str | os.PathLike[str], option: str) -> bytes:
 
 def _files(option: Any, name: str) -> list[Path]:
     """Return the files that an option names: a file, a directory, or several of them."""
+    found: list[Path] = []
+    for path in _paths_of(option, name):
+        if path.is_dir():
+            found += sorted(each for each in path.iterdir() if each.suffix.lower() in _CERTIFICATE_FILES)
+        else:
+            found.append(path)
+    return found
+
+
+def _paths_of(option: Any, name: str) -> list[Path]:
+    """Return the files and directories that an option names."""
     if option is None:
         return []
     if isinstance(option, (list, tuple)):
-        return [path for each in option for path in _files(each, name)]
+        return [path for each in option for path in _paths_of(each, name)]
     path = Path(option)
     if not path.exists():
         raise ConfigurationError(f"{name}: there is no {path}")
-    if not path.is_dir():
-        return [path]
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in _CERTIFICATE_FILES)
+    return [path]
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:
