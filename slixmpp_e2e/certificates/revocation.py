@@ -227,6 +227,8 @@ class RevocationChecker:
 
         `hints` are lists in DER that came along with a message; they count if they verify.
         """
+        if not hints and not self.sources and not len(self.lists):
+            return Status(RevocationState.UNKNOWN, certificate=path[0])  # as with most users, at every stanza
         for der in hints[:_HINTS]:
             self._take(der, path)
         known = self._known.get(path)
@@ -240,8 +242,6 @@ class RevocationChecker:
         return found
 
     def _check(self, path: Path, at: datetime) -> Status:
-        if not len(self.lists):
-            return Status(RevocationState.UNKNOWN, certificate=path[0])
         each = [
             self.lists.status(certificate, path[place + 1 :], at=at)
             for place, certificate in enumerate(path[:-1])

@@ -204,14 +204,15 @@ class Authority:
         own = certificate.certificate
         if not own.not_valid_before_utc <= at <= own.not_valid_after_utc:
             raise UntrustedError(f"the certificate pinned for {jid} is outside its validity")
-        can_tell = self.revocation is not None and (question.crls or len(self.revocation.lists))
-        if can_tell and self._paths is not None and self.revocation is not None:
+        if self._paths is not None and self.revocation is not None:
             self._check_pinned(self._paths, self.revocation, question)
         return Decision(Trust.PINNED, (own,))
 
     @staticmethod
     def _check_pinned(paths: PathValidator, revocation: RevocationChecker, question: _Question) -> None:
         """Refuse a pinned certificate that its CA has revoked; what became of the CA does not matter to it."""
+        if not question.crls and not len(revocation.lists):
+            return
         try:
             chain = paths.validate(question.certificate, question.hints, at=question.at)
         except CertificateError:

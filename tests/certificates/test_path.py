@@ -329,6 +329,8 @@ class TestPolicies:
         demand = x509.PolicyConstraints(0, None)
         refused(root, end_entity(demand, issuer=root))
         assert validate(root, end_entity(demand, under(ONE), issuer=root))
+        assert validate(root, end_entity(x509.PolicyConstraints(1, None), issuer=root))
+        assert validate(root, end_entity(x509.PolicyConstraints(None, 0), issuer=root))
 
 
 class TestMemory:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.x509 import ReasonFlags
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,11 @@ class TestSigner:
         above = [old.certificate, new.certificate, root.certificate]
         assert known.status(subject.certificate, above, at=MOMENT).state is REVOKED
 
+    def test_a_key_that_signs_nothing_has_signed_no_list(self, root):
+        key = x25519.X25519PrivateKey.generate()
+        same_name = certificate(key, [], subject="Root", issuer=root)
+        assert not RevocationList.from_der(revocation_list(root)).is_signed_by(same_name)
+
     def test_one_changed_bit_makes_it_worthless(self, root, leaf):
         der = revocation_list(root, leaf)
         serial = leaf.certificate.serial_number.to_bytes(20, "big")
@@ -190,6 +196,16 @@ class TestScope:
         second = revocation_list(root, number=2, extensions=[distribution_point(reasons=ALL_REASONS - some)])
         assert status(leaf, root, first).state is status(leaf, root, second).state is UNKNOWN
         assert status(leaf, root, first, second).state is GOOD
+
+    def test_who_has_extensions_that_nobody_can_read_is_covered_by_no_partial_list(self, root, leaf):
+        # a key identifier as another
+        der = leaf.der.replace(bytes.fromhex("0603551d0e"), bytes.fromhex("0603551d23"))
+        unreadable = x509.load_der_x509_certificate(der)
+        found = RevocationList.from_der(
+            revocation_list(root, extensions=[distribution_point(only_users=True)])
+        )
+        assert found.covers(leaf.certificate) == ALL_REASONS
+        assert found.covers(unreadable) == frozenset()
 
     def test_a_list_for_some_reasons_revokes_all_the_same(self, root, leaf):
         some = distribution_point(reasons=frozenset({ReasonFlags.key_compromise}))
@@ -397,6 +413,13 @@ class TestPath:
     def test_an_old_list_that_came_along_changes_nothing(self, root, middle, below, path):
         new = [revocation_list(root), revocation_list(middle, below, number=7)]
         assert self.check(path, *new, hints=[revocation_list(middle, number=6)]).state is REVOKED
+
+    def test_of_two_that_came_along_the_newer_counts(self, root, middle, below, path):
+        lists = {number: revocation_list(middle, number=number) for number in (1, 3)}
+        lists[2] = revocation_list(middle, below, number=2)
+        for order, state in (((1, 2), REVOKED), ((2, 1), REVOKED), ((2, 3), GOOD), ((3, 2), GOOD)):
+            hints = [revocation_list(root), *(lists[number] for number in order)]
+            assert self.check(path, hints=hints).state is state
 
     def test_what_came_along_never_displaces_what_was_configured(
         self, root, middle, below, path, monkeypatch

@@ -211,7 +211,9 @@ class TestRevocation:
 
     def test_an_anchor_that_is_somebodys_own_is_not_asked_about(self, store):
         own = end_entity()
-        assert judge(self.judging(store, own, "hard", revocation_list(own, own)), own).revocation == "off"
+        lists = revocation_list(own, own)
+        assert judge(self.judging(store, own, "hard", lists), own).revocation == "off"
+        assert judge(self.judging(store, own, "hard", lists, pins=pinned(own)), own).trust is Trust.PINNED
 
 
 class TestNames:

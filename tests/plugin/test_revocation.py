@@ -1,5 +1,6 @@
 """The options `crls` and `revocation`, and what becomes of files that change while the plugin runs."""
 
+import asyncio
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -116,14 +117,21 @@ class TestChanges:
         plugin._revocation._begin()
         assert plugin._revocation._running is first
         await first
+        plugin._revocation._begin()
         romeo.plugin.disable("e2e")
+        await asyncio.wait([plugin._revocation._running])
+        assert plugin._revocation._running.cancelled()
         assert "e2e_revocation" not in romeo.scheduled_events
 
     async def test_without_files_nobody_is_asked_again(self, pki):
-        xmpp = new_client("romeo@localhost/romeo")
-        protect(xmpp, pki.options("romeo"))
-        xmpp.plugin["e2e"].session_bind(xmpp.boundjid)
-        assert "e2e_revocation" not in xmpp.scheduled_events
+        for policy in ("soft", "off"):
+            xmpp = new_client("romeo@localhost/romeo")
+            protect(xmpp, pki.options("romeo", revocation=policy))
+            plugin = xmpp.plugin["e2e"]
+            plugin.session_bind(xmpp.boundjid)
+            assert "e2e_revocation" not in xmpp.scheduled_events
+            await plugin._revocation.refresh()
+            assert not plugin.stats().get("revocation_failed")
 
     async def test_a_source_that_fails_ends_nothing(self, romeo):
         class Broken:

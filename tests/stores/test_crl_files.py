@@ -97,6 +97,14 @@ class TestAgain:
         path.write_bytes(revocation_list(root, number=2))
         assert numbers(files) == [2]
 
+    def test_a_directory_that_may_not_be_looked_into_is_reported(self, root, tmp_path, monkeypatch):
+        def refuse(_path: Path) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", refuse)  # whoever runs the tests may be allowed everything
+        (problem,) = CRLFiles([tmp_path]).read().problems
+        assert str(tmp_path) in str(problem)
+
     def test_a_directory_that_is_gone_is_reported(self, root, tmp_path):
         inside = tmp_path / "crls"
         inside.mkdir()
