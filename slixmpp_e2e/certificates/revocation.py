@@ -26,8 +26,9 @@ RevocationPolicy = Literal["off", "soft", "hard"]
 #: From the end entity up to the anchor.
 Path = tuple[x509.Certificate, ...]
 
-_PER_ISSUER: Final = 64
+#: How many lists from sources are kept, in all and of one issuer for one scope.
 _LISTS: Final = 1024
+_PER_SCOPE: Final = 4
 #: How many lists from messages are kept.
 _LEARNED: Final = 256
 #: The largest list that a message may bring along, in octets.
@@ -93,21 +94,35 @@ class RevocationLists:
     def put(self, found: RevocationList) -> bool:
         """Keep a list and return whether it was new; raise `CertificateError` when there are too many.
 
-        It replaces nothing yet: who made it is looked at when it is used.
+        Who made it is looked at when it is used: until then several of the same scope are kept, the newest.
         """
-        known = self._lists.setdefault(found.issuer, [])
+        known = self._lists.get(found.issuer, [])
         if any(each.fingerprint == found.fingerprint for each in known):
             return False
-        if len(known) >= _PER_ISSUER or len(self) >= _LISTS + _LEARNED:
-            raise CertificateError(
-                f"too many revocation lists: {_PER_ISSUER} of one issuer and {_LISTS} in all are kept"
-            )
+        alike = [
+            each
+            for each in known
+            if each.scope == found.scope and (each.unusable is None) == (found.unusable is None)
+        ]
+        if len(alike) >= _PER_SCOPE:
+            oldest = min(alike, key=lambda each: each.age)
+            if oldest.age >= found.age:
+                return False
+            known.remove(oldest)
+        elif sum(map(len, self._lists.values())) >= _LISTS:
+            raise CertificateError(f"too many revocation lists: {_LISTS} are kept")
         known.append(found)
+        self._lists[found.issuer] = known
         self.generation += 1
         return True
 
     def learn(self, found: RevocationList, path: Path) -> bool:
-        """Keep a list that somebody sent if a CA above him made it; return whether it was news."""
+        """Keep a list that somebody sent if a CA above him made it; return whether it was news.
+
+        One that can't be used is not kept: nobody shall make good ones doubtful by sending it.
+        """
+        if found.unusable is not None:
+            return False
         signer = next((each for each in path[1:] if self._is_signed_by(found, each)), None)
         if signer is None:
             return False
@@ -152,12 +167,13 @@ class RevocationLists:
     def _believed(
         self, issuer: x509.Name, above: Sequence[x509.Certificate], at: datetime
     ) -> list[RevocationList]:
-        """Return the lists of an issuer that count, the newest first; what they have replaced is dropped."""
+        """Return the lists of an issuer that count, the newest first.
+
+        What sources gave us is dropped when newer ones of theirs have replaced it.
+        """
+        kept = self._lists.get(issuer, [])
         learned = (known for key in self._learned if (known := self._learned.get(key)) is not None)
-        candidates = [
-            *self._lists.get(issuer, ()),
-            *(each for each in learned if each.issuer == issuer),
-        ]
+        candidates = [*kept, *(each for each in learned if each.issuer == issuer)]
         believed: list[RevocationList] = []
         newest: set[tuple[x509.Certificate, x509.IssuingDistributionPoint | None]] = set()
         for found in sorted(candidates, key=lambda each: each.age, reverse=True):
@@ -166,11 +182,11 @@ class RevocationLists:
             signer = next((each for each in above if self._is_signed_by(found, each)), None)
             if signer is None:
                 continue
-            if (signer, found.scope) in newest and found in self._lists.get(issuer, ()):
-                self._lists[issuer].remove(found)
-            elif found.unusable is None:
-                newest.add((signer, found.scope))
             believed.append(found)
+            if found in kept and (signer, found.scope) in newest:
+                kept.remove(found)
+            elif found in kept and found.unusable is None:
+                newest.add((signer, found.scope))
         return believed
 
     def _is_signed_by(self, found: RevocationList, certificate: x509.Certificate) -> bool:
@@ -184,7 +200,10 @@ class RevocationLists:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a source has found since it was asked last. Nothing in it is believed before it is verified."""
+    """What a source has found since it was asked last. Nothing in it is believed before it is verified.
+
+    But it takes the place of older lists: what strangers can send in any number is not for here.
+    """
 
     lists: tuple[RevocationList, ...] = ()
     #: What went wrong, to be reported; what was known before stays.

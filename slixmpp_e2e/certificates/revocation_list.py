@@ -33,6 +33,7 @@ _UNREADABLE: Final = (
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
+    Warning,  # of odd names, where a program makes errors of warnings
 )
 #: What may be critical because it is understood; RFC 5280 5.2 makes only the first one so.
 _UNDERSTOOD: Final = (x509.IssuingDistributionPoint, x509.CRLNumber, x509.AuthorityKeyIdentifier)

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.x509 import ReasonFlags
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from slixmpp_e2e.certificates.revocation import (
     Status,
 )
 from slixmpp_e2e.certificates.revocation_list import ALL_REASONS, RevocationList
+from slixmpp_e2e.cms.asn1 import Reader, sequence, tlv
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from tests.certificates.building import (
     LISTED,
@@ -300,6 +302,21 @@ class TestReading:
         found = known.status(LEAF.certificate, [ROOT.certificate], at=MOMENT)
         assert found.state in {UNKNOWN, REVOKED}
 
+    @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
+    def test_whatever_a_ca_writes_is_refused_or_judged(self, changes):
+        whole = Reader(LIST).enter()
+        signed, algorithm = bytearray(whole.element()), whole.element()
+        for place, value in changes:
+            signed[place % len(signed)] = value
+        signature = ROOT.key.sign(bytes(signed), ec.ECDSA(hashes.SHA256()))
+        known = RevocationLists()
+        try:
+            known.add(sequence(bytes(signed), algorithm, tlv(0x03, b"\0" + signature)))
+        except CertificateError:
+            return
+        found = known.status(LEAF.certificate, [ROOT.certificate], at=MOMENT)
+        assert found.state in RevocationState
+
     def test_one_that_is_too_large_is_refused_unread(self, root, monkeypatch):
         der = revocation_list(root)
         monkeypatch.setattr("slixmpp_e2e.certificates.revocation_list.MAX_OCTETS", len(der) - 1)
@@ -314,12 +331,22 @@ class TestReading:
             RevocationLists().add(_shrink(der, until))
 
     def test_how_many_are_kept_is_bounded(self, root, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._PER_ISSUER", 2)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LISTS", 2)
         known = RevocationLists()
-        assert known.add(revocation_list(root, number=1))
-        assert known.add(revocation_list(root, number=2))
+        for name in ("A", "B"):
+            assert known.add(revocation_list(authority(name)))
         with pytest.raises(CertificateError, match="too many"):
-            known.add(revocation_list(root, number=3))
+            known.add(revocation_list(root))
+
+    def test_of_lists_that_nobody_has_asked_about_the_newest_are_kept(self, root, leaf):
+        known = RevocationLists()
+        delta = (x509.DeltaCRLIndicator(1), True)
+        for number in (*range(100), 50):
+            known.add(revocation_list(root, *[leaf][: number > 90], number=number))
+            known.add(revocation_list(root, number=number, extensions=[distribution_point(only_cas=True)]))
+            known.add(revocation_list(root, number=number, extensions=[delta]))
+        assert len(known) == 12
+        assert known.status(leaf.certificate, [root.certificate], at=MOMENT).state is REVOKED
 
     def test_the_same_list_again_changes_nothing(self, root):
         known, der = RevocationLists(), revocation_list(root)
@@ -336,8 +363,6 @@ LIST = revocation_list(ROOT, LEAF)
 
 def _shrink(der: bytes, part: bytes) -> bytes:
     """Return a list without a part of its tbsCertList, signed as it was."""
-    from slixmpp_e2e.cms.asn1 import Reader, sequence
-
     whole = Reader(der).enter()
     inside = Reader(whole.element()).enter()
     fields = b"".join(inside.elements(limit=20))
@@ -421,10 +446,14 @@ class TestPath:
             hints = [revocation_list(root), *(lists[number] for number in order)]
             assert self.check(path, hints=hints).state is state
 
+    def test_nobody_makes_good_lists_doubtful_by_sending_one_that_can_t_be_used(self, root, middle, path):
+        delta = revocation_list(middle, number=7, extensions=[(x509.DeltaCRLIndicator(1), True)])
+        assert self.check(path, revocation_list(root), revocation_list(middle), hints=[delta]).state is GOOD
+
     def test_what_came_along_never_displaces_what_was_configured(
         self, root, middle, below, path, monkeypatch
     ):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._PER_ISSUER", 1)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._PER_SCOPE", 1)
         checker = RevocationChecker()
         checker.lists.add(revocation_list(middle, below, number=7))
         scopes = [distribution_point(f"http://example.com/{number}.crl") for number in range(300)]
@@ -433,6 +462,14 @@ class TestPath:
             checker.check(path, at=MOMENT, hints=[hint])
         assert checker.check(path, at=MOMENT).state is REVOKED
         assert len(checker.lists) <= 1 + 256
+
+    def test_not_even_by_being_newer(self, root, middle, below, path, monkeypatch):
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LEARNED", 1)
+        checker = RevocationChecker()
+        checker.lists.add(revocation_list(middle, below, number=1))
+        checker.check(path, at=MOMENT, hints=[revocation_list(middle, below, number=2)])
+        checker.check(path, at=MOMENT, hints=[revocation_list(root)])  # takes the other one's place
+        assert checker.check(path, at=MOMENT).state is REVOKED
 
     @pytest.mark.parametrize("hint", [b"", b"\x30\x00", b"\x30" * 70_000, b"\x30\x82\xff\xff" + b"x" * 100])
     def test_rubbish_that_came_along_is_ignored(self, path, hint):
@@ -474,9 +511,9 @@ class TestSources:
         assert source.wanted[1] == ((), MOMENT)
 
     async def test_what_goes_wrong_is_returned(self, root, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._PER_ISSUER", 1)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LISTS", 1)
         source, problem = Source(), ConfigurationError("x")
-        lists = [RevocationList.from_der(revocation_list(root, number=number)) for number in (1, 2)]
+        lists = [RevocationList.from_der(revocation_list(each)) for each in (root, authority("Other"))]
         source.evidence = Evidence(tuple(lists), (problem,))
         found = await RevocationChecker(sources=[source]).refresh(at=MOMENT)
         assert found[0] is problem
