@@ -435,6 +435,14 @@ class TestPath:
         checker.check(path, at=MOMENT, hints=[revocation_list(middle, below)])
         assert checker.check(path, at=MOMENT).state is REVOKED
 
+    def test_a_list_of_the_end_entitys_own_is_not_kept(self, root):
+        subject = end_entity(issuer=root)  # without a key usage, which would say no
+        found = RevocationList.from_der(revocation_list(subject, subject))
+        assert found.is_signed_by(subject.certificate)
+        known = RevocationLists()
+        assert not known.learn(found, (subject.certificate, root.certificate))
+        assert len(known) == 0
+
     def test_an_old_list_that_came_along_changes_nothing(self, root, middle, below, path):
         new = [revocation_list(root), revocation_list(middle, below, number=7)]
         assert self.check(path, *new, hints=[revocation_list(middle, number=6)]).state is REVOKED
