@@ -311,7 +311,7 @@ class Protection:
                 raise
         hints = self.peers.parse(opened.certificates)
         try:
-            decision = self._decide(outer.sender, opened.signer.certificate, hints)
+            decision = self._decide(outer.sender, opened.signer.certificate, hints, opened.crls)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
@@ -351,19 +351,24 @@ class Protection:
         return judge_archived(content.timestamp, stored, self.now(), window=self.options.window)
 
     def _decide(
-        self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
+        self,
+        sender: JID,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
     ) -> Decision:
         if self._succession.includes(certificate.fingerprint) and bare(sender) in self.identity.jids:
             return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
-                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign")
+                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
             except UntrustedError:
                 before = self.peers.chain_of(jid, certificate)
                 if not before:
                     raise
-                return self.authority.judge(jid, certificate, [*hints, *before], at=at, purpose="sign")
+                more = [*hints, *before]
+                return self.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:

@@ -24,6 +24,7 @@ def build_report(
             "validity",
             "key-usage",
             *([str(decision.trust)] if decision else []),
+            *(["revocation"] if decision and decision.revocation == "good" else []),
             "binding",
         ]
     return SecurityReport(
@@ -44,6 +45,7 @@ def build_report(
         legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
         checks=tuple(checks),
         outer_id=outer.id,
+        revocation=decision.revocation if decision else "off",
     )
 
 

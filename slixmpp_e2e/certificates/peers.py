@@ -64,7 +64,8 @@ class PeerCertificates:
                 self.pool.add(known)
         #: JIDs and fingerprints of those that the store has.
         self._learned: Recent[tuple[str, bytes], bool] = Recent(_SIZE)
-        self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...]]] = Recent(_SIZE)
+        #: When they were found, and the generation of what they were judged by.
+        self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...], int]] = Recent(_SIZE)
         #: By JID and fingerprint: what a certificate of several JIDs said as one of them is not said for others.
         self._announced: Recent[tuple[str, bytes], _Announcement] = Recent(_SIZE)
 
@@ -103,11 +104,15 @@ class PeerCertificates:
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
         """Return the trusted certificates to encrypt to; remembered for a minute."""
-        remembered = self._keys.get(jid)
-        if remembered is not None and timedelta() <= at - remembered[0] < _KEPT:
+        remembered, generation = self._keys.get(jid), self._authority.generation
+        if (
+            remembered is not None
+            and timedelta() <= at - remembered[0] < _KEPT
+            and generation == remembered[2]
+        ):
             return remembered[1]
         found = tuple(self._find_keys(jid, at))
-        self._keys.put(jid, (at, found))
+        self._keys.put(jid, (at, found, generation))
         return found
 
     def _find_keys(self, jid: str, at: datetime) -> Iterable[PeerKey]:

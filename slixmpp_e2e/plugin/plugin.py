@@ -22,6 +22,7 @@ from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.renewal import Renewal
 from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
@@ -45,6 +46,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
     - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
+    - `e2e_revocation_failed` (`E2EError`): revocation lists could not be read again; the old ones still count.
     - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
     **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
@@ -62,6 +64,7 @@ class E2EPlugin(BasePlugin):
     _resumption: Resumption
     _requests: CertificateRequests
     _renewal: Renewal
+    _revocation: RevocationRefresh
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -113,6 +116,7 @@ class E2EPlugin(BasePlugin):
         )
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
+        self._revocation = RevocationRefresh(xmpp, protection, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
@@ -155,11 +159,13 @@ class E2EPlugin(BasePlugin):
         self._place()
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
         self._renewal.start()
+        self._revocation.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
         self._renewal.stop()
+        self._revocation.stop()
         self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
