@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from tests.interop.peer import KEY_IDENTIFIER, Cannot, program, run
@@ -58,7 +58,7 @@ class NSS:
             path = self._file("import", entity.pem)
             run(certutil, "-A", "-n", entity.name, "-t", trust, "-i", path, "-d", self._database)
         for entity in pki.entities.values():
-            if isinstance(entity.key, ed25519.Ed25519PrivateKey):
+            if isinstance(entity.key, (ed25519.Ed25519PrivateKey, x25519.X25519PrivateKey)):
                 continue  # see CANNOT
             lock = BestAvailableEncryption(b"verona")
             packed = pkcs12.serialize_key_and_certificates(
