@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from cryptography import x509
 
-from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
+from slixmpp_e2e.certificates.identity import (
+    EncryptionIdentity,
+    Identity,
+    load_encryption_pem,
+    load_pem,
+    load_pkcs12,
+)
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
@@ -164,14 +170,14 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
         raise ConfigurationError(f"{source}: {error}") from error
 
 
-def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> Identity | None:
+def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> EncryptionIdentity | None:
     certificate, private_key = config["encryption_certificate"], config["encryption_private_key"]
     if certificate is None and private_key is None:
         return None
     if certificate is None or private_key is None:
         raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
     try:
-        return load_pem(
+        return load_encryption_pem(
             _read(certificate, "encryption_certificate"),
             _read(private_key, "encryption_private_key"),
             password=password,
