@@ -8,7 +8,7 @@ from typing import ClassVar
 from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from tests.interop.peer import KEY_IDENTIFIER, Cannot, program, run
+from tests.interop.peer import AGREEMENTS, KEY_IDENTIFIER, ON_X25519, Cannot, program, run
 from tests.pki import PKI
 
 _OAEP = frozenset({"rsa-oaep-sha1", "rsa-oaep-sha256"})
@@ -44,8 +44,26 @@ class NSS:
             "cmsutil always names recipients by issuer and serial number",
             missing="(?i)key ?id|subject",
         ),
+        Cannot(
+            "encrypt",
+            AGREEMENTS - {ON_X25519},
+            "NSS has key agreement in CMS for Diffie-Hellman in prime fields only",
+            says="SEC_ERROR_INVALID_ALGORITHM",
+        ),
+        Cannot(
+            "encrypt",
+            frozenset({ON_X25519}),
+            "NSS 3.87 has no X25519 in certificates: it can't even import the key",
+            says="cannot find certificate",
+        ),
         Cannot("decrypt", _GCM, "NSS has no AuthEnvelopedData", says="SEC_ERROR_UNRECOGNIZED_OID"),
         Cannot("decrypt", _OAEP, "NSS has no OAEP in CMS", says="SEC_ERROR_UNSUPPORTED_KEYALG"),
+        Cannot(
+            "decrypt",
+            AGREEMENTS,
+            "NSS reads key agreement in CMS with an ephemeral key in no form",
+            says="SEC_ERROR_BAD_DER",
+        ),
     )
 
     def __init__(self, pki: PKI, directory: Path) -> None:
@@ -105,7 +123,8 @@ class NSS:
         ber: bool = False,
     ) -> bytes:
         """See `Peer`; it is always BER."""
-        assert (transport, cipher, key_identifier) == ("rsa-pkcs1", "aes128-cbc", False)
+        assert (cipher, key_identifier) == ("aes128-cbc", False)
+        assert transport in {"rsa-pkcs1", *AGREEMENTS}
         return self._cmsutil("-E", "-r", ",".join(recipients), "-i", self._file("in", content))
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:
