@@ -171,16 +171,20 @@ def can_receive(public_key: object) -> bool:
 
 
 def recipient_for(
-    certificate: ParsedCertificate, *, transport: KeyTransport = RSA_PKCS1, key_identifier: bool = False
+    certificate: ParsedCertificate, *, transport: KeyTransport = RSA_PKCS1, key_identifier: bool | None = None
 ) -> Recipient:
     """Return the recipient that a certificate's key makes: `transport` is for RSA keys.
 
-    Raises `CertificateError` for a key that is weak or can't receive; see the two kinds for what is not
-    checked.
+    Unless `key_identifier` says how it is named, an RSA key is by issuer and serial number, as S/MIME always
+    did, any other one by its key identifier if it has one: that is shorter, and who knows key agreement knows
+    both (RFC 5652 6.2.2). Raises `CertificateError` for a key that is weak or can't receive; see the two kinds
+    for what is not checked.
     """
     if isinstance(certificate.public_key, _AGREEING):
+        if key_identifier is None:
+            key_identifier = certificate.key_identifier is not None
         return KeyAgreementRecipient(certificate, key_identifier=key_identifier)
-    return KeyTransportRecipient(certificate, transport=transport, key_identifier=key_identifier)
+    return KeyTransportRecipient(certificate, transport=transport, key_identifier=bool(key_identifier))
 
 
 # --------------------------------------------------------------------------- reading

@@ -404,6 +404,18 @@ def test_the_key_decides_how_somebody_receives(pki: PKI) -> None:
         recipient_for(pki["ed25519"].parsed)
 
 
+def test_elliptic_curve_keys_are_named_by_their_identifier_if_they_have_one(pki: PKI) -> None:
+    entity = pki["p-256"]
+    bare = make_certificate(entity.key, "x", jid="romeo@example.net", subject_key_identifier=False)
+    for parsed, expected in (
+        (entity.parsed, entity.parsed.key_identifier),
+        (ParsedCertificate.from_x509(bare), ParsedCertificate.from_x509(bare).issuer_and_serial),
+    ):
+        assert _read(recipient_for(parsed).recipient_info(KEY)).identifier == expected
+    (info,) = read_recipient_infos([recipient_for(pki["romeo"].parsed).recipient_info(KEY)])
+    assert info.identifier == pki["romeo"].parsed.issuer_and_serial
+
+
 @pytest.mark.parametrize("name", ["juliet", "ed25519"])
 def test_other_keys_agree_on_nothing(pki: PKI, name: str) -> None:
     with pytest.raises(CertificateError, match="can't receive"):
