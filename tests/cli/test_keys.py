@@ -753,11 +753,35 @@ class TestOpenSSL:
     def test_inspect_shows_a_recipient_with_an_elliptic_key(self, run):
         run(*quick("keygen", JULIET))
         Path("content").write_text("hello")
-        # The certificate does not allow keyAgreement; OpenSSL does not mind.
         openssl(*f"cms -encrypt -aes-128-cbc -in content -outform DER -out object {JULIET}.crt".split())
         output = run("inspect", "object")[1]
         assert "recipient 1 of 1: KeyAgreeRecipientInfo" in output
+        assert "  key encryption: dhSinglePass-stdDH-sha1kdf-scheme" in output
         assert f"  for serial number {certificate(f'{JULIET}.crt').serial_number:x} of " in output
+
+    def test_inspect_shows_a_recipient_that_is_named_by_its_key(self, run):
+        run(*quick("keygen", JULIET))
+        Path("content").write_text("hello")
+        openssl(
+            *[
+                "cms",
+                "-encrypt",
+                "-keyid",
+                "-aes-128-cbc",
+                "-in",
+                "content",
+                "-outform",
+                "DER",
+                "-out",
+                "object",
+            ],
+            *f"-recip {JULIET}.crt -keyopt ecdh_kdf_md:sha256".split(),
+        )
+        code, output, errors = run("inspect", "object")
+        assert (code, errors) == (0, "")
+        key = x509.SubjectKeyIdentifier.from_public_key(certificate(f"{JULIET}.crt").public_key())
+        assert f"  for subject key identifier {key.digest.hex()}" in output
+        assert "  key encryption: dhSinglePass-stdDH-sha256kdf-scheme" in output
 
     def test_inspect_shows_certificates_without_signers(self, run):
         run(*quick("keygen", JULIET))
