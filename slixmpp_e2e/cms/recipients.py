@@ -43,6 +43,8 @@ from slixmpp_e2e.errors import CertificateError
 
 _OAEP: Final = oid("1.2.840.113549.1.1.7")
 _P_SPECIFIED: Final = oid("1.2.840.113549.1.1.9")
+#: How many may be named in one object; it bounds our work.
+MAX_RECIPIENTS: Final = 64
 _V0: Final = b"\x02\x01\x00"
 _V2: Final = b"\x02\x01\x02"
 
@@ -251,7 +253,10 @@ RECIPIENT_INFOS: Final[dict[int, Callable[[Reader], Iterable[RecipientInfo]]]] =
 
 
 def read_recipient_infos(elements: Iterable[bytes]) -> tuple[RecipientInfo, ...]:
-    """Return the RecipientInfos that we understand; the others are for somebody else."""
+    """Return the RecipientInfos that we understand; the others are for somebody else.
+
+    Raises `ASN1Error` for more than `MAX_RECIPIENTS`, `BERError` for what is not DER.
+    """
     found: list[RecipientInfo] = []
     for element in elements:
         try:
@@ -262,6 +267,8 @@ def read_recipient_infos(elements: Iterable[bytes]) -> tuple[RecipientInfo, ...]
             raise  # the whole object is rewritten and read again
         except ASN1Error:
             continue
+        if len(found) > MAX_RECIPIENTS:  # one RecipientInfo may be for several
+            raise ASN1Error("too many recipients")
     return tuple(found)
 
 

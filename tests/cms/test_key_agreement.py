@@ -15,6 +15,7 @@ from slixmpp_e2e.cms.asn1 import (
     CONSTRUCTED,
     CONTEXT,
     GENERALIZED_TIME,
+    ASN1Error,
     BERError,
     integer,
     octet_string,
@@ -211,6 +212,14 @@ def test_we_find_ours_among_several_recipients_of_one_ephemeral_key(pki: PKI, at
     assert found is not None
     assert found[2] is infos[at]
     assert found[2].unwrap(entity.key, FALLBACK) == KEY
+
+
+def test_there_are_no_more_recipients_than_rsa_keys_could_be(pki: PKI) -> None:
+    kari = make(pki["p-256"], KEY)
+    full = replace(kari, recipients=kari.recipients * 64).encode()
+    assert len(read_recipient_infos([full])) == 64
+    with pytest.raises(ASN1Error, match="too many recipients"):
+        read_recipient_infos([full, kari.encode()])
 
 
 # --------------------------------------------------------------------------- for somebody else
