@@ -36,7 +36,7 @@ _SIGNS_ONLY: Final = "ed25519"
 _SECOND: Final = ".encryption"
 _ALGORITHM_HELP = (
     f"the kind of key (default: {DEFAULT_KEY_ALGORITHM}: every S/MIME program reads it, and what was encrypted to "
-    "it may be kept for long). p-256 is many times as fast and makes the smallest stanzas. An ed25519 key can't "
+    "it may be kept for long). p-256 is several times as fast and makes smaller stanzas. An ed25519 key can't "
     "decrypt: a second one, X25519, is made for that, with a certificate of its own"
 )
 

@@ -210,7 +210,10 @@ class KeyAgreementInfo:
         return self.agreement.name
 
     def unwrap(self, key: Any, fallback: bytes) -> bytes:
-        """See `RecipientInfo`; whatever is wrong, from the point to the key wrap, leads to `fallback`."""
+        """See `RecipientInfo`; whatever is wrong, from the point to the key wrap, leads to `fallback`.
+
+        Only for a point that is not on the curve, which everybody can see, it does so in less time.
+        """
         try:
             found = aes_key_unwrap(self.agreement.wrapping_key(key), self.encrypted_key)
         except (ValueError, InvalidUnwrap, UnsupportedAlgorithm):

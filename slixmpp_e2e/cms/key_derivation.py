@@ -47,7 +47,7 @@ SHA256_KDF: Final = _x963(SHA256, "1.3.132.1.11.1")
 SHA384_KDF: Final = _x963(SHA384, "1.3.132.1.11.2")
 SHA512_KDF: Final = _x963(SHA512, "1.3.132.1.11.3")
 HKDF_SHA256: Final = _hkdf(SHA256, "1.2.840.113549.1.9.16.3.19")
-#: SHA-1 does no harm here: OpenSSL 3.0 writes it unless it is told otherwise. We read it only.
+#: OpenSSL 3.0 writes it unless it is told otherwise; we never do. What is wrong with SHA-1 does no harm here.
 SHA1_KDF: Final = _x963(SHA1, "1.3.133.16.840.63.0.2")
 
 #: What can be read, by name.
