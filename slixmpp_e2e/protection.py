@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, check_usage
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
@@ -21,7 +21,7 @@ from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, D
 from slixmpp_e2e.cms.algorithms import SHA256, ContentCipher, Random
 from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
 from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, KeyTransportRecipient
+from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, Recipient, recipient_for
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
     NOT_ACCEPTABLE,
@@ -74,7 +74,7 @@ class Options:
 
     #: None: what all recipients have announced, AES-128-CBC where they have not (ERRATA E30).
     cipher: ContentCipher | None = None
-    #: None: OAEP where the recipient has announced it, else PKCS #1 v1.5.
+    #: For RSA keys. None: OAEP where the recipient has announced it, else PKCS #1 v1.5.
     transport: KeyTransport | None = None
     #: Accept SHA-1 signatures (RFC 3923 6.10); they are reported as legacy.
     allow_sha1: bool = False
@@ -140,7 +140,7 @@ class Protection:
         self.peers.pool.add(self.identity.certificate)  # for copies of what we sent
         self._succession = Succession(self.identity)
 
-    def __len__(self) -> int:
+    def size(self) -> int:
         """Return how much is remembered, in entries."""
         return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
 
@@ -164,7 +164,7 @@ class Protection:
             for address in self._inclusions:  # nobody has its certificate
                 self._inclusions.pop(address)
 
-    def add_decryption_key(self, identity: Identity) -> None:
+    def add_decryption_key(self, identity: EncryptionIdentity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
         if identity.can_decrypt:
             self._keys.add(identity.key, identity.certificate)
@@ -222,9 +222,9 @@ class Protection:
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 
-    def _recipient(self, key: PeerKey) -> KeyTransportRecipient:
+    def _recipient(self, key: PeerKey) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
-        return KeyTransportRecipient(key.certificate, transport=transport)
+        return recipient_for(key.certificate, transport=transport)
 
     def _includes_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""

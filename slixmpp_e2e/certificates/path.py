@@ -42,24 +42,27 @@ PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
 def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
     """Raise `CertificateError` if the certificate's extensions forbid to use its key so (RFC 8550 4.4)."""
     try:
-        extensions = certificate.extensions
+        extensions, public_key = certificate.extensions, certificate.public_key()
     except UNREADABLE as error:
-        raise CertificateError(f"a certificate with unreadable extensions: {error}") from None
+        raise CertificateError(f"a certificate with an unreadable key or extensions: {error}") from None
     for extension in extensions:
         value = extension.value
         if isinstance(value, x509.KeyUsage):
-            allowed = (
-                value.digital_signature or value.content_commitment
-                if purpose == "sign"
-                else value.key_encipherment
-            )
-            if not allowed:
+            if not _allows(value, purpose, is_rsa=isinstance(public_key, rsa.RSAPublicKey)):
                 raise CertificateError(f"the certificate's key usage forbids to {purpose}")
         elif isinstance(value, x509.ExtendedKeyUsage):
             if not _USAGES & set(value):
                 raise CertificateError("the certificate's extended key usage does not allow messages")
         elif isinstance(value, x509.BasicConstraints) and value.ca:
             raise CertificateError("a CA's certificate is not an end entity's")
+
+
+def _allows(usage: x509.KeyUsage, purpose: Purpose, *, is_rsa: bool) -> bool:
+    if purpose == "sign":
+        return usage.digital_signature or usage.content_commitment
+    if is_rsa:
+        return usage.key_encipherment
+    return usage.key_agreement and not usage.decipher_only  # RFC 5652 6.2.2, RFC 5280 4.2.1.3
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import Purpose
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilities, read_preference
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.tables import Recent
@@ -120,8 +119,7 @@ class PeerCertificates:
         for known in self.of(jid):
             if len(usable) == _PER_JID:
                 break
-            is_rsa = isinstance(known[0].public_key, rsa.RSAPublicKey)
-            if is_rsa and self.is_trusted(jid, known, at, "encrypt"):
+            if can_receive(known[0].public_key) and self.is_trusted(jid, known, at, "encrypt"):
                 usable[known[0].fingerprint] = known[0]
         said = {each: self._announced.get((jid, each)) for each in usable}
         wanted = {

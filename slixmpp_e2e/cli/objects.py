@@ -75,6 +75,16 @@ def _add_common(parser: argparse.ArgumentParser, what: str) -> None:
     )
     own.add_argument("--key", type=Path, metavar="FILE", help="our private key, in PEM")
     own.add_argument("--pkcs12", type=Path, metavar="FILE", help="a PKCS #12 file instead of both")
+    own.add_argument(
+        "--encryption-certificate", type=Path, metavar="FILE", help="the certificate that others encrypt to"
+    )
+    own.add_argument(
+        "--encryption-key",
+        type=Path,
+        metavar="FILE",
+        dest="encryption_private_key",
+        help="the private key that goes with it, in PEM",
+    )
     shared.add_password_options(own, purpose="of the key or the PKCS #12 file")
     others = parser.add_argument_group("whom we believe (each may be given several times)")
     for option, meaning in (

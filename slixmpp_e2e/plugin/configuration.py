@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
+from slixmpp_e2e.certificates.identity import (
+    EncryptionIdentity,
+    Identity,
+    load_encryption_pem,
+    load_pem,
+    load_pkcs12,
+)
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.revocation import RevocationChecker
@@ -185,14 +191,14 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
         raise ConfigurationError(f"{source}: {error}") from error
 
 
-def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> Identity | None:
+def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> EncryptionIdentity | None:
     certificate, private_key = config["encryption_certificate"], config["encryption_private_key"]
     if certificate is None and private_key is None:
         return None
     if certificate is None or private_key is None:
         raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
     try:
-        return load_pem(
+        return load_encryption_pem(
             read_octets(certificate, "encryption_certificate"),
             read_octets(private_key, "encryption_private_key"),
             password=password,

@@ -276,5 +276,5 @@ class E2EPlugin(BasePlugin):
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
-            "peers": len(self.protection) + len(self._requests),
+            "peers": self.protection.size() + len(self._requests),
         }

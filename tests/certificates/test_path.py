@@ -46,10 +46,10 @@ class TestUsage:
             ([key_usage("digital_signature")], True, False),
             ([key_usage("content_commitment")], True, False),
             ([key_usage("key_encipherment")], False, True),
-            ([key_usage("data_encipherment")], False, False),
             ([key_usage("key_agreement")], False, False),
-            ([key_usage("key_cert_sign", "crl_sign")], False, False),
             ([key_usage("key_agreement", "encipher_only")], False, False),
+            ([key_usage("data_encipherment")], False, False),
+            ([key_usage("key_cert_sign", "crl_sign")], False, False),
             ([purposes(MAIL)], True, True),
             ([purposes(ANY)], True, True),
             ([purposes(CLIENT, MAIL)], True, True),
@@ -62,8 +62,27 @@ class TestUsage:
             ([A_CA, key_usage("digital_signature", "key_encipherment"), purposes(MAIL)], False, False),
         ],
     )
-    def test_the_extensions_decide(self, extensions, signs, receives):
-        found = certificate(new_key(), extensions)
+    def test_the_extensions_decide(self, pki: PKI, extensions, signs, receives):
+        self._check(certificate(pki["juliet"].key, extensions), signs, receives)
+
+    @pytest.mark.parametrize("name", ["p-256", "p-384", "x25519"])
+    @pytest.mark.parametrize(
+        ("bits", "signs", "receives"),
+        [
+            (("digital_signature", "key_agreement"), True, True),
+            (("digital_signature",), True, False),
+            (("digital_signature", "key_encipherment"), True, False),  # RFC 8813 3: it means nothing here
+            (("key_agreement",), False, True),
+            (("key_agreement", "encipher_only"), False, True),
+            (("key_agreement", "decipher_only"), False, False),  # RFC 5280 4.2.1.3
+        ],
+    )
+    def test_an_elliptic_curve_key_receives_by_agreement(self, pki: PKI, root, name, bits, signs, receives):
+        found = certificate(pki[name].key, [key_usage(*bits)], issuer=root)
+        self._check(found, signs, receives)
+
+    @staticmethod
+    def _check(found, signs, receives):
         for purpose, allowed in (("sign", signs), ("encrypt", receives)):
             if allowed:
                 check_usage(found, purpose)

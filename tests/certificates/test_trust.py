@@ -256,8 +256,8 @@ class TestKeys:
         [
             ((key_usage("digital_signature"),), "sign", True),
             ((key_usage("digital_signature"),), "encrypt", False),
-            ((key_usage("key_encipherment"),), "sign", False),
-            ((key_usage("key_encipherment"),), "encrypt", True),
+            ((key_usage("key_agreement"),), "sign", False),
+            ((key_usage("key_agreement"),), "encrypt", True),
             ((purposes(MAIL),), "sign", True),
             ((purposes(SERVER),), "sign", False),
         ],
