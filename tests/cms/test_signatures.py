@@ -204,3 +204,11 @@ def test_each_kind_of_key_has_a_scheme(pki: PKI, key: str, scheme: str) -> None:
 def test_a_key_that_can_not_sign_has_none() -> None:
     with pytest.raises(CertificateError):
         default_scheme(x25519.X25519PrivateKey.generate())
+
+
+def test_a_key_that_does_not_go_with_the_scheme_is_told_from_a_wrong_signature(pki: PKI) -> None:
+    """It takes no time: whoever needs every refusal to take the same adds what is missing (see `formats`)."""
+    for name, scheme in (("p-256", "rsa-sha256"), ("juliet", "ecdsa-sha256"), ("ed25519", "rsa-pss-sha256")):
+        with pytest.raises(SignatureError) as caught:
+            SCHEMES[scheme].verify(pki[name].parsed.public_key, bytes(256), b"content")
+        assert caught.value.reason == "weak"
