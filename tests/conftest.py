@@ -6,11 +6,14 @@ E2E_REQUIRE_PEERS is set, as CI does: then they fail.
 
 import os
 import shutil
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from slixmpp_e2e.certificates import identity
 from tests.pki import PKI, Entity, make_pki
 
 # RSA is too uneven in time for deadlines; `timeout` in pyproject.toml bounds the whole test.
@@ -42,6 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for item in items:
                 if item.get_closest_marker(mark):
                     item.add_marker(skip)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_keys_are_read_once() -> Iterator[None]:
+    """Reading an RSA key takes 60 ms, in which it is checked; thousands of tests read the same few again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(identity, "load_pem_private_key", cache(identity.load_pem_private_key))
+        yield
 
 
 @pytest.fixture(scope="session")
