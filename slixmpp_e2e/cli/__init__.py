@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from slixmpp_e2e import __version__
-from slixmpp_e2e.cli import authority, demo, fingerprints, keys, layers, objects, show, trust, wrapping
+from slixmpp_e2e.cli import (
+    authority,
+    demo,
+    doctor,
+    fingerprints,
+    keys,
+    layers,
+    objects,
+    show,
+    trust,
+    wrapping,
+)
 from slixmpp_e2e.cli.arguments import Subparsers
 from slixmpp_e2e.errors import ConfigurationError, E2EError
 
@@ -34,6 +45,7 @@ _MODULES: Final[tuple[_CommandModule, ...]] = (
     show,
     fingerprints,
     trust,
+    doctor,
     layers,
     objects,
     wrapping,

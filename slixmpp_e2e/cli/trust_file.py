@@ -229,7 +229,8 @@ def _import(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             for jid, chain in new:
                 store.add_certificate(jid, chain)
-            for change in planned:
+            # What closes a door first, in case that the disk is full half way.
+            for change in sorted(planned, key=lambda each: each.after is not Trust.DISTRUSTED):
                 if change.kept_because is None:
                     store.decide(change.jid, change.fingerprint, change.after)
     _say(planned, new, dry_run=arguments.dry_run)

@@ -375,3 +375,17 @@ class TestFile:
 def test_each_command_has_its_help(run):
     for command in ("list", "show", "verify", "pin", "distrust", "forget", "export", "import"):
         assert run("trust", command, "--help")[0] == 0
+
+
+def test_the_page_names_every_command():
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    for word in (
+        "fingerprint",
+        "trust",
+        "doctor",
+        "list",
+        "show JID",
+        "forget JID FINGERPRINT",
+        "import FILE",
+    ):
+        assert f"`{word}`" in page
