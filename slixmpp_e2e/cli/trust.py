@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,9 @@ def _distrust(arguments: argparse.Namespace) -> int:
     with opened_store(arguments, make=True) as store:
         before = store.decisions(jid).get(fingerprint)
         store.decide(jid, fingerprint, Trust.DISTRUSTED)
+        left = store.decisions(jid)
     _say(jid, fingerprint, before, Trust.DISTRUSTED)
+    _note_unpinned(jid, before, left.values())
     return 0
 
 
@@ -257,8 +260,19 @@ def _forget(arguments: argparse.Namespace) -> int:
         if before is None:
             raise CertificateError(f"Nothing is decided about this certificate of {shown(jid)}.")
         store.undecide(jid, fingerprint)
+        left = store.decisions(jid)
     _say(jid, fingerprint, before, None)
+    _note_unpinned(jid, before, left.values())
     return 0
+
+
+def _note_unpinned(jid: str, before: Trust | None, left: Collection[Trust]) -> None:
+    if before is Trust.PINNED and Trust.PINNED not in left:
+        print(
+            f"Note: for {shown(jid)} nothing is pinned any more in this store: another certificate may be believed "
+            "by its path, or as the first one, if the plugin's options say so.",
+            file=sys.stderr,
+        )
 
 
 def _given(arguments: argparse.Namespace) -> bytes:

@@ -11,7 +11,7 @@ it is not signed. It is read strictly, so that what is shown before it counts is
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +97,7 @@ def _export(arguments: argparse.Namespace) -> int:
     write_file(path, text.encode(), private=True, force=arguments.force)
     decisions, chains = sum(len(each.decisions) for each in peers), sum(len(each.chains) for each in peers)
     print(
-        f"{path}: {decisions} decisions and {chains} certificates of {len(peers)} peers, readable by you only."
+        f"{path}: readable by you only; peers: {len(peers)}, decisions: {decisions}, certificates: {chains}"
     )
     return 0
 
@@ -200,23 +200,24 @@ def changes(store: Store, peers: Sequence[Peer], *, force: bool) -> list[Change]
         for fingerprint, after in peer.decisions.items():
             before = decided.get(fingerprint)
             if before != after:
-                why = None if force else _why_kept(before, after, decided)
+                others = {trust for other, trust in decided.items() if other != fingerprint}
+                why = None if force else _why_kept(before, after, others)
                 found.append(Change(peer.jid, fingerprint, before, after, why))
     return found
 
 
-def _why_kept(before: Trust | None, after: Trust, decided: Mapping[bytes, Trust]) -> str | None:
-    """Say why a decision of the file may not take the place of the store's, or return None."""
-    believed = [trust for trust in decided.values() if trust is not Trust.DISTRUSTED]
+def _why_kept(before: Trust | None, after: Trust, others: Collection[Trust]) -> str | None:
+    """Say why a decision of the file may not take the place of the store's, or return None.
+
+    `others` is what the store says of other certificates of the same JID.
+    """
     if after is Trust.DISTRUSTED:
         return None
-    if before is Trust.DISTRUSTED:
-        return "it is distrusted here"
-    if before in {Trust.VERIFIED, Trust.PINNED}:
+    if before in {Trust.DISTRUSTED, Trust.VERIFIED, Trust.PINNED}:
         return f"it is {before} here"
-    if before is None and Trust.PINNED in believed:
+    if Trust.PINNED in others:
         return "another certificate is pinned here"
-    if before is None and after is Trust.TOFU and believed:
+    if after is Trust.TOFU and not {Trust.VERIFIED, Trust.TOFU}.isdisjoint(others):
         return "another certificate was there first"
     return None
 
@@ -258,6 +259,6 @@ def _say(planned: Sequence[Change], new: Sequence[tuple[str, Chain]], *, dry_run
     kept = sum(each.kept_because is not None for each in planned)
     would = "would be " if dry_run else ""
     print(
-        f"{len(planned) - kept} decisions {would}changed, {kept} {would}kept back, "
-        f"{len(new)} certificates {would}added."
+        f"decisions: {len(planned) - kept} {would}changed, {kept} {would}kept back; "
+        f"certificates: {len(new)} {would}added"
     )

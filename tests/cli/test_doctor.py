@@ -224,7 +224,7 @@ class TestStore:
             before = {each.name: each.stat().st_mtime_ns for each in Path().iterdir()}
             _, found = examine(*OWN, *ANCHORS)
             assert problems(found) == []
-            assert "1 decisions, 1 certificates" in " ".join(text for _, _, text in found)
+            assert "decisions: 1, certificates: 1" in " ".join(text for _, _, text in found)
             assert {each.name: each.stat().st_mtime_ns for each in Path().iterdir()} == before
             kept.close()
 

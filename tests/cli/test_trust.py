@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID
 from slixmpp_e2e.certificates.trust import Authority, UntrustedError
@@ -116,6 +118,20 @@ class TestFingerprint:
         code, output, errors = run("fingerprint", "juliet.crt", "--qr")
         assert (code, output) == (2, "")
         assert "pip install 'slixmpp_e2e[demo]'" in errors
+
+    @given(
+        st.binary(min_size=32, max_size=32),
+        st.sampled_from(["", " ", ":", "-", "\n  ", ". "]),
+        st.integers(1, 64),
+    )
+    def test_every_grouping_is_the_same_fingerprint(self, fingerprint, separator, size):
+        for digits in (fingerprint.hex(), fingerprint.hex().upper()):
+            text = separator.join(digits[at : at + size] for at in range(0, 64, size))
+            assert fingerprints.read_fingerprint(text) == fingerprint
+            assert fingerprints.read_fingerprint(fingerprints.grouped(fingerprint)) == fingerprint
+            for wrong in (text[:-1], f"{text}0", f"{text[:-1]}g"):
+                with pytest.raises(ValueError, match="64 hexadecimal digits"):
+                    fingerprints.read_fingerprint(wrong)
 
 
 class TestSeeing:
@@ -246,6 +262,13 @@ class TestDeciding:
         assert run("trust", "forget", JULIET, print_, *STORE)[0] == 1
         assert run("trust", "verify", JULIET, print_, *STORE)[0] == 0
 
+    @pytest.mark.parametrize("command", ["distrust", "forget"])
+    def test_who_is_no_longer_pinned_is_named(self, run, print_, command):
+        for digits in (print_, "ab" * 32):
+            run("trust", "pin", JULIET, digits, *STORE)
+        assert "Note:" not in run("trust", command, JULIET, print_, *STORE)[2]
+        assert "nothing is pinned any more" in run("trust", command, JULIET, "ab" * 32, *STORE)[2]
+
 
 class TestFile:
     @pytest.fixture
@@ -262,10 +285,10 @@ class TestFile:
         assert exported["peers"][0]["decisions"] == {print_: "verified"}
         code, output, _ = run("trust", "import", "peers.json", *OTHER)
         assert code == 0
-        assert output.endswith("2 decisions changed, 0 kept back, 1 certificates added.\n")
+        assert output.endswith("decisions: 2 changed, 0 kept back; certificates: 1 added\n")
         assert kept("other.db") == kept()
         assert run("trust", "export", "-", *OTHER)[1] == Path("peers.json").read_text()
-        assert "0 decisions changed" in run("trust", "import", "peers.json", *OTHER)[1]
+        assert "decisions: 0 changed" in run("trust", "import", "peers.json", *OTHER)[1]
 
     def test_export_replaces_no_file_unless_told_to(self, run, exported):
         assert run("trust", "export", "peers.json", *STORE)[0] == 1
@@ -276,7 +299,7 @@ class TestFile:
         SQLiteStore(Path("other.db")).close()
         code, output, _ = run("trust", "import", "peers.json", *OTHER, "--dry-run")
         assert code == 0
-        assert "2 decisions would be changed" in output
+        assert "decisions: 2 would be changed" in output
         assert kept("other.db") == {}
 
     @pytest.mark.parametrize(
@@ -319,6 +342,13 @@ class TestFile:
         self.decide("ab" * 32, before)
         assert run("trust", "import", "peers.json", *STORE)[0] == int(not is_taken)
         assert ((JULIET, "cd" * 32) in kept()) is is_taken
+
+    def test_a_first_use_is_not_raised_beside_a_pinned_certificate(self, run, print_):
+        self.write({print_: "verified"})
+        self.decide(print_, "tofu")
+        self.decide("ab" * 32, "pinned")
+        assert run("trust", "import", "peers.json", *STORE)[0] == 1
+        assert kept()[JULIET, print_] is Trust.TOFU
 
     def test_no_certificate_has_to_go_for_one_of_the_file(self, run, pki, exported):
         store = SQLiteStore(Path("other.db"))

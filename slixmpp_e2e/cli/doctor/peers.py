@@ -28,7 +28,7 @@ def check_authorities(
     try:
         found = read_all(config[option], option)
     except ConfigurationError as error:
-        findings.error(option, error.diagnostics(), _READABLE)
+        findings.error(option, error.diagnostics().removeprefix(f"{option}: "), _READABLE)
         return []
     valid = []
     for each in found:
@@ -69,7 +69,7 @@ def check_pins(findings: Findings, config: Mapping[str, Any], now: datetime) -> 
     try:
         pins, certificates = read_pins(config["pins"])
     except ConfigurationError as error:
-        findings.error("pins", error.diagnostics(), _READABLE)
+        findings.error("pins", error.diagnostics().removeprefix("pins: "), _READABLE)
         return {}
     for each in dict.fromkeys(certificates):
         name = ", ".join(shown(jid) for jid in sorted(certificate_jids(each)))
@@ -99,7 +99,9 @@ def check_peer_certificates(
         groups = read_files(config["peer_certificates"], "peer_certificates")
         files = [[ParsedCertificate.from_x509(each) for each in group] for group in groups]
     except (ConfigurationError, CertificateError) as error:
-        findings.error("peer_certificates", error.diagnostics(), _READABLE)
+        findings.error(
+            "peer_certificates", error.diagnostics().removeprefix("peer_certificates: "), _READABLE
+        )
         return
     authority = Authority(store, paths=PathValidator(anchors, intermediates) if anchors else None, pins=pins)
     for group in files:

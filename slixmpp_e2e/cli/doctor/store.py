@@ -58,7 +58,7 @@ def _opened_copy(findings: Findings, path: Path, copy: Path) -> SQLiteStore | No
     except (sqlite3.Error, OSError) as error:
         findings.error("store", f"{path}: {error}", _DAMAGED)
         return None
-    text = f"{path}: schema version {version}, {decisions} decisions, {certificates} certificates"
+    text = f"{path}: schema version {version}, decisions: {decisions}, certificates: {certificates}"
     if (newer := _version(copy)) != version:
         findings.warning(
             "store",
@@ -113,7 +113,8 @@ def check_decisions(
             findings.warning(
                 "decisions",
                 f"pins has a certificate of {shown(jid)} that is distrusted, which counts: {grouped(fingerprint)}",
-                f"Take it out of pins, or: {command}",
+                "Pin the right one: where every pinned certificate is distrusted, others are believed by their "
+                f"path or as the first one. If it is good after all: {command}",
             )
         elif not is_distrusted and fingerprint not in pins[jid]:
             findings.warning(
