@@ -11,16 +11,17 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, check_usage
 from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
+from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import SHA256, ContentCipher, Random
 from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
 from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, KeyTransportRecipient
+from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, Recipient, recipient_for
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
 from slixmpp_e2e.errors import (
     NOT_ACCEPTABLE,
@@ -50,6 +51,7 @@ from slixmpp_e2e.freshness import (
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport, Trust
+from slixmpp_e2e.reporting import build_report, dated
 from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.tables import Recent
 
@@ -72,7 +74,7 @@ class Options:
 
     #: None: what all recipients have announced, AES-128-CBC where they have not (ERRATA E30).
     cipher: ContentCipher | None = None
-    #: None: OAEP where the recipient has announced it, else PKCS #1 v1.5.
+    #: For RSA keys. None: OAEP where the recipient has announced it, else PKCS #1 v1.5.
     transport: KeyTransport | None = None
     #: Accept SHA-1 signatures (RFC 3923 6.10); they are reported as legacy.
     allow_sha1: bool = False
@@ -120,6 +122,7 @@ class Protection:
     _claimed: ClaimedKeys = field(init=False)
     #: The timestamp of the last presence of a full JID.
     _presence: Recent[str, int] = field(init=False)
+    _succession: Succession = field(init=False)
     _sample_der: bytes = field(init=False)
     _sample: SignedData = field(init=False)
 
@@ -135,12 +138,33 @@ class Protection:
                 self.add_decryption_key(own)
         self.peers = PeerCertificates(self.authority, self.store, self.configured)
         self.peers.pool.add(self.identity.certificate)  # for copies of what we sent
+        self._succession = Succession(self.identity)
 
-    def __len__(self) -> int:
+    def size(self) -> int:
         """Return how much is remembered, in entries."""
         return len(self._inclusions) + len(self._claimed) + len(self._presence) + len(self.peers)
 
-    def add_decryption_key(self, identity: Identity) -> None:
+    def add_identity(self, identity: Identity) -> None:
+        """Sign with another key from now on, or from when its certificate becomes valid.
+
+        What was encrypted to the older one stays readable, and peers get the new certificate with the next
+        stanza. Raises `CertificateError` if it is expired, or does not name all that the older one names.
+        """
+        self._succession.add(identity, self.identity, to_datetime(self.now()))
+        for own in (identity, identity.encryption):
+            if own is not None:
+                self.add_decryption_key(own)
+        self.peers.pool.add(identity.certificate)
+        self._follow()
+
+    def _follow(self) -> None:
+        following = self._succession.due(to_datetime(self.now()))
+        if following is not None:
+            self.identity = following
+            for address in self._inclusions:  # nobody has its certificate
+                self._inclusions.pop(address)
+
+    def add_decryption_key(self, identity: EncryptionIdentity) -> None:
         """Make what was encrypted to an older certificate of ours readable."""
         if identity.can_decrypt:
             self._keys.add(identity.key, identity.certificate)
@@ -162,6 +186,8 @@ class Protection:
             raise UnprotectableError("nothing is to be done to this stanza")
         if bare(sender) not in self.identity.jids:  # RFC 3923 6.3: nobody would believe it
             raise CertificateError(f"our certificate is not for {sender.bare}")
+        if self._succession:
+            self._follow()
         now = self.now()
         keys = () if level is Level.SIGN else self._recipient_keys(recipient, now)
         cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
@@ -196,9 +222,9 @@ class Protection:
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 
-    def _recipient(self, key: PeerKey) -> KeyTransportRecipient:
+    def _recipient(self, key: PeerKey) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
-        return KeyTransportRecipient(key.certificate, transport=transport)
+        return recipient_for(key.certificate, transport=transport)
 
     def _includes_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""
@@ -285,7 +311,7 @@ class Protection:
                 raise
         hints = self.peers.parse(opened.certificates)
         try:
-            decision = self._decide(outer.sender, opened.signer.certificate, hints)
+            decision = self._decide(outer.sender, opened.signer.certificate, hints, opened.crls)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
@@ -295,12 +321,12 @@ class Protection:
         except MalformedError as error:
             error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
             raise
-        report = self._report(opened, outer, decision, content.timestamp)
+        report = build_report(opened, outer, decision, content.timestamp)
         if archived:
             if decision.first_use:  # nothing is decided by what an archive shows
                 report = replace(report, trust=Trust.UNTRUSTED)
             freshness = self._archived(content, delayed_since)
-            return Unprotected(content.stanza, _dated(report, freshness, "archive"), learned=False)
+            return Unprotected(content.stanza, dated(report, freshness, "archive"), learned=False)
         freshness = self._admit(opened, outer, content, report, delayed_since)
         jid = bare(outer.sender)
         if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
@@ -311,7 +337,7 @@ class Protection:
             )
         except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
             learned = False
-        return Unprotected(content.stanza, _dated(report, freshness, "timestamp", "replay"), learned)
+        return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
 
     def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
         return read_content(
@@ -325,22 +351,24 @@ class Protection:
         return judge_archived(content.timestamp, stored, self.now(), window=self.options.window)
 
     def _decide(
-        self, sender: JID, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]
+        self,
+        sender: JID,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
     ) -> Decision:
-        if (
-            certificate.fingerprint == self.identity.certificate.fingerprint
-            and bare(sender) in self.identity.jids
-        ):
+        if self._succession.includes(certificate.fingerprint) and bare(sender) in self.identity.jids:
             return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(self.now())
         try:
             try:
-                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign")
+                return self.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
             except UntrustedError:
                 before = self.peers.chain_of(jid, certificate)
                 if not before:
                     raise
-                return self.authority.judge(jid, certificate, [*hints, *before], at=at, purpose="sign")
+                more = [*hints, *before]
+                return self.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
@@ -397,9 +425,9 @@ class Protection:
     ) -> Unprotected:
         """Deliver what nobody signed, as what it is; the replay record stays untouched (ERRATA E29)."""
         content = self._read(opened, outer)
-        report = self._report(opened, outer, None, content.timestamp)
+        report = build_report(opened, outer, None, content.timestamp)
         if archived:
-            return Unprotected(content.stanza, _dated(report, self._archived(content, delayed_since)), False)
+            return Unprotected(content.stanza, dated(report, self._archived(content, delayed_since)), False)
         skew = check_window(
             content.timestamp, self.now(), delayed_since=delayed_since, window=self.options.window
         )
@@ -417,40 +445,6 @@ class Protection:
         ]
         return any([self.peers.add(jid, each, found) for each in trusted])  # noqa: C419 all of them
 
-    def _report(
-        self, opened: rfc3923.Opened, outer: Outer, decision: Decision | None, timestamp: int
-    ) -> SecurityReport:
-        signer, decrypted = opened.signer, opened.decrypted
-        checks = ["decryption"] if decrypted else []
-        if signer:
-            checks += [
-                "signature",
-                "names",
-                "validity",
-                "key-usage",
-                *([str(decision.trust)] if decision else []),
-                "binding",
-            ]
-        return SecurityReport(
-            format=rfc3923.NAME,
-            signed=signer is not None,
-            encrypted=decrypted is not None,
-            signer=JID(outer.sender.bare) if signer else None,
-            certificate=signer.certificate.certificate if signer else None,
-            chain=decision.chain if decision else (),
-            trust=decision.trust if decision else Trust.UNTRUSTED,
-            timestamp=to_datetime(timestamp),
-            timestamp_state="ok",
-            skew=None,
-            arrival="live",
-            signature_algorithm=signer.scheme.name if signer else None,
-            encryption_algorithm=decrypted.cipher.name if decrypted else None,
-            key_management_algorithm=decrypted.key_management if decrypted else None,
-            legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
-            checks=tuple(checks),
-            outer_id=outer.id,
-        )
-
     def _decoy(self, data: bytes, read: bool) -> None:
         """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""
         SHA256.digest(data)
@@ -467,13 +461,3 @@ def _check_comparable(sender: JID) -> None:
         bare(sender)
     except ValueError:
         raise SignatureError("the sender's address can't be compared", reason="name-mismatch") from None
-
-
-def _dated(report: SecurityReport, freshness: Freshness, *checks: str) -> SecurityReport:
-    return replace(
-        report,
-        timestamp_state=freshness.state,
-        skew=freshness.skew,
-        arrival=freshness.arrival,
-        checks=(*report.checks, *checks),
-    )

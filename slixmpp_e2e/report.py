@@ -10,6 +10,8 @@ from slixmpp.jid import JID
 
 #: How a stanza reached us: see `SecurityReport.arrival`.
 Arrival = Literal["live", "delayed", "archived"]
+#: What is known about revocation: see `SecurityReport.revocation`.
+Revocation = Literal["good", "unknown", "expired", "off"]
 
 
 class Trust(StrEnum):
@@ -78,6 +80,10 @@ class SecurityReport:
     checks: tuple[str, ...]
     #: The id that the stanza had on the way.
     outer_id: str
+    #: Whether the signer's certificate or a CA above it was revoked. `good`: current lists of all CAs say no;
+    #: `expired`: they did when they were current; `unknown`: there is none that can be used; `off`: nobody
+    #: asked, because the policy says so, or because a pin decided, or it is unsigned.
+    revocation: Revocation = "off"
 
     @property
     def signer_trusted(self) -> bool:

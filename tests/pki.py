@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
@@ -129,6 +129,7 @@ def make_pki() -> PKI:
         "p-256": ("juliet@example.com", ec.generate_private_key(ec.SECP256R1())),
         "p-384": ("juliet@example.com", ec.generate_private_key(ec.SECP384R1())),
         "ed25519": ("juliet@example.com", ed25519.Ed25519PrivateKey.generate()),
+        "x25519": ("juliet@example.com", x25519.X25519PrivateKey.generate()),
     }
     entities = {
         name: Entity(name, key, make_certificate(key, f"{jid} ({name})", issuer=intermediate, jid=jid))
@@ -146,12 +147,13 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _key_usage(public_key: object, *, authority: bool) -> x509.KeyUsage:
+    agrees = isinstance(public_key, (ec.EllipticCurvePublicKey, x25519.X25519PublicKey))
     return x509.KeyUsage(
-        digital_signature=not authority,
+        digital_signature=not (authority or isinstance(public_key, x25519.X25519PublicKey)),
         content_commitment=False,
         key_encipherment=not authority and isinstance(public_key, rsa.RSAPublicKey),
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=not authority and agrees,
         key_cert_sign=authority,
         crl_sign=authority,
         encipher_only=False,

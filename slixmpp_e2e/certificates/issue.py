@@ -1,8 +1,9 @@
 """Self-signed certificates, certification requests, and a small certification authority.
 
 For people without a company CA, for tests and for the demo. The certificates follow RFC 8550 4.4 and
-RFC 6120 13.7.1: the JID in three forms of subjectAltName, digitalSignature, keyEncipherment for RSA keys,
-emailProtection for S/MIME, and clientAuth so that the same certificate serves SASL EXTERNAL.
+RFC 6120 13.7.1: the JID in three forms of subjectAltName, digitalSignature, what others need to encrypt to the
+key (keyEncipherment for RSA, keyAgreement for elliptic curves), emailProtection for S/MIME, and clientAuth so
+that the same certificate serves SASL EXTERNAL. An X25519 key agrees and does nothing else.
 
 No I/O and no clock: the time comes in as `now` (aware), lifetimes in days. Serial numbers come in, or are 20
 random octets.
@@ -19,11 +20,19 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from slixmpp.jid import JID
 
-from slixmpp_e2e.certificates.keys import PrivateKey, PublicKey, authority_key, signature_hash, subject_key
+from slixmpp_e2e.certificates.encryption_request import stated_key
+from slixmpp_e2e.certificates.keys import (
+    PrivateKey,
+    PublicKey,
+    SubjectKey,
+    authority_key,
+    signature_hash,
+    subject_key,
+)
 from slixmpp_e2e.certificates.names import request_jids, subject_alternative_name
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.media.addresses import bare
@@ -73,9 +82,11 @@ def self_signed_certificate(
     Raises `CertificateError` when there is no JID, one that can't be named, or an impossible lifetime.
     """
     names = _prepared(jids)
-    public_key = subject_key(private_key.public_key())
+    public_key = private_key.public_key()
     subject = _subject(names[0])
-    builder = _end_entity(public_key, names, subject=subject, issuer=subject, issuer_key=public_key)
+    builder = _end_entity(
+        subject_key(public_key), names, subject=subject, issuer=subject, issuer_key=public_key
+    )
     return _sign(_dated(builder, now, days, serial), private_key)
 
 
@@ -99,19 +110,21 @@ def issue_certificate(
     days: int = DEFAULT_DAYS,
     jids: Collection[JID | str] | None = None,
     serial: int | None = None,
+    signed_by: ed25519.Ed25519PublicKey | None = None,
 ) -> x509.Certificate:
     """Return the end-entity certificate that a request asks for.
 
     Of the request only the public key and the JIDs are taken, the latter as `names.request_jids()` reads
     them; the authority writes subject, names and usages itself. With `jids` the certificate names just these,
-    all of which the request must ask for. It never outlives the authority's own certificate.
+    all of which the request must ask for. It never outlives the authority's own certificate. A request for
+    an X25519 key is `signed_by` the key of another request, which has to be in order itself.
 
     **Not checked here:** whether the requester is who the JIDs say. That is for the authority's people.
 
     Raises `CertificateError` when the request's signature, its key or its names are not in order, or when the
     authority's certificate is not valid at `now`.
     """
-    public_key = _requested_key(request)
+    public_key = _requested_key(request) if signed_by is None else stated_key(request, signed_by)
     requested = request_jids(request)
     names = sorted(requested) if jids is None else _prepared(jids)
     if not names:
@@ -210,7 +223,7 @@ def _authority_name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _requested_key(request: x509.CertificateSigningRequest) -> PublicKey:
+def _requested_key(request: x509.CertificateSigningRequest) -> SubjectKey:
     try:
         proven = request.is_signature_valid
         public_key = request.public_key()
@@ -222,11 +235,17 @@ def _requested_key(request: x509.CertificateSigningRequest) -> PublicKey:
 
 
 def _end_entity(
-    public_key: PublicKey, jids: list[str], *, subject: x509.Name, issuer: x509.Name, issuer_key: PublicKey
+    public_key: SubjectKey, jids: list[str], *, subject: x509.Name, issuer: x509.Name, issuer_key: PublicKey
 ) -> x509.CertificateBuilder:
     """RFC 8550 4.4: which extensions there are and which of them are critical."""
-    usage = _key_usage(encipher=isinstance(public_key, rsa.RSAPublicKey))
-    purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.CLIENT_AUTH])
+    signs = not isinstance(public_key, x25519.X25519PublicKey)
+    usage = _key_usage(
+        sign=signs,
+        encipher=isinstance(public_key, rsa.RSAPublicKey),
+        agree=isinstance(public_key, (ec.EllipticCurvePublicKey, x25519.X25519PublicKey)),
+    )
+    login = (ExtendedKeyUsageOID.CLIENT_AUTH,) if signs else ()
+    purposes = x509.ExtendedKeyUsage((ExtendedKeyUsageOID.EMAIL_PROTECTION, *login))
     return (
         _named(public_key, subject=subject, issuer=issuer, issuer_key=issuer_key)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -247,7 +266,7 @@ def _authority(
 
 
 def _named(
-    public_key: PublicKey, *, subject: x509.Name, issuer: x509.Name, issuer_key: PublicKey
+    public_key: SubjectKey, *, subject: x509.Name, issuer: x509.Name, issuer_key: PublicKey
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -259,14 +278,16 @@ def _named(
     )
 
 
-def _key_usage(*, encipher: bool = False, certify: bool = False) -> x509.KeyUsage:
-    """DigitalSignature in each: RFC 6120 13.7.1.1 asks for it in CA certificates as well."""
+def _key_usage(
+    *, sign: bool = True, encipher: bool = False, agree: bool = False, certify: bool = False
+) -> x509.KeyUsage:
+    """DigitalSignature in each that can: RFC 6120 13.7.1.1 asks for it in CA certificates as well."""
     return x509.KeyUsage(
-        digital_signature=True,
+        digital_signature=sign,
         content_commitment=False,
         key_encipherment=encipher,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=agree,
         key_cert_sign=certify,
         crl_sign=certify,
         encipher_only=False,

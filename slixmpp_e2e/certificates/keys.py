@@ -3,7 +3,7 @@
 from typing import Final, Literal, TypeAlias, get_args
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from slixmpp_e2e.errors import CertificateError
@@ -12,6 +12,8 @@ KeyAlgorithm: TypeAlias = Literal["rsa-2048", "rsa-3072", "p-256", "p-384", "ed2
 AuthorityKeyAlgorithm: TypeAlias = Literal["rsa-3072", "p-256"]
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+#: Those that sign, and the one that only decrypts.
+SubjectKey: TypeAlias = PublicKey | x25519.X25519PublicKey
 
 KEY_ALGORITHMS: Final[tuple[KeyAlgorithm, ...]] = get_args(KeyAlgorithm)
 #: Path validation in cryptography refuses certificates issued with an Ed25519 key.
@@ -49,7 +51,7 @@ def key_algorithm(public_key: PublicKeyTypes) -> str:
     return type(public_key).__name__.lower().removesuffix("publickey")
 
 
-def subject_key(public_key: PublicKeyTypes) -> PublicKey:
+def subject_key(public_key: PublicKeyTypes) -> SubjectKey:
     """Let pass the keys that an end entity may have: those every S/MIME program reads (RFC 8550 4.3).
 
     Raises `CertificateError` for any other, which says what is wrong with it.
@@ -61,10 +63,15 @@ def subject_key(public_key: PublicKeyTypes) -> PublicKey:
             raise CertificateError("an RSA key with a public exponent below 65537")
         case ec.EllipticCurvePublicKey() if not isinstance(public_key.curve, ec.SECP256R1 | ec.SECP384R1):
             raise CertificateError(f"a key on the curve {public_key.curve.name}; P-256 and P-384 are used")
-        case rsa.RSAPublicKey() | ec.EllipticCurvePublicKey() | ed25519.Ed25519PublicKey():
+        case (
+            rsa.RSAPublicKey()
+            | ec.EllipticCurvePublicKey()
+            | ed25519.Ed25519PublicKey()
+            | x25519.X25519PublicKey()
+        ):
             return public_key
     raise CertificateError(
-        f"a key of the kind {key_algorithm(public_key)}; RSA, P-256, P-384 and Ed25519 are used"
+        f"a key of the kind {key_algorithm(public_key)}; RSA, P-256, P-384, Ed25519 and X25519 are used"
     )
 
 

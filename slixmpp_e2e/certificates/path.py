@@ -1,18 +1,23 @@
 """Certification paths (RFC 5280 6) with the rules of RFC 8550 for the end entity.
 
 Finding the path and its signatures, validity and constraints are the library's; what an end entity may do
-is checked here. **Not** checked: revocation, certificate policies.
+is checked here, and how strong the CAs' keys and signatures are. Name constraints on directory names, URIs and
+otherNames are beyond the library: a path with such a constraint is none. **Not** checked: revocation (see
+`revocation`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from slixmpp_e2e.certificates.policies import check_policies
 from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
@@ -22,6 +27,11 @@ _MAX_DEPTH: Final = 5
 #: stranger could have hundreds of signatures verified.
 _MAX_HINTS: Final = 8
 _CACHE: Final = 1024
+#: And how many certificates that came along are looked at, at all.
+_MAX_ALONG: Final = 32
+#: RFC 8551 6, for the keys of CAs.
+_RSA_SIZES: Final = range(2048, 8192 + 1)
+_BROKEN_DIGESTS: Final = (hashes.SHA1, hashes.MD5)
 #: RFC 8550 4.4.4.
 _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 
@@ -32,24 +42,27 @@ PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
 def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
     """Raise `CertificateError` if the certificate's extensions forbid to use its key so (RFC 8550 4.4)."""
     try:
-        extensions = certificate.extensions
+        extensions, public_key = certificate.extensions, certificate.public_key()
     except UNREADABLE as error:
-        raise CertificateError(f"a certificate with unreadable extensions: {error}") from None
+        raise CertificateError(f"a certificate with an unreadable key or extensions: {error}") from None
     for extension in extensions:
         value = extension.value
         if isinstance(value, x509.KeyUsage):
-            allowed = (
-                value.digital_signature or value.content_commitment
-                if purpose == "sign"
-                else value.key_encipherment
-            )
-            if not allowed:
+            if not _allows(value, purpose, is_rsa=isinstance(public_key, rsa.RSAPublicKey)):
                 raise CertificateError(f"the certificate's key usage forbids to {purpose}")
         elif isinstance(value, x509.ExtendedKeyUsage):
             if not _USAGES & set(value):
                 raise CertificateError("the certificate's extended key usage does not allow messages")
         elif isinstance(value, x509.BasicConstraints) and value.ca:
             raise CertificateError("a CA's certificate is not an end entity's")
+
+
+def _allows(usage: x509.KeyUsage, purpose: Purpose, *, is_rsa: bool) -> bool:
+    if purpose == "sign":
+        return usage.digital_signature or usage.content_commitment
+    if is_rsa:
+        return usage.key_encipherment
+    return usage.key_agreement and not usage.decipher_only  # RFC 5652 6.2.2, RFC 5280 4.2.1.3
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -59,15 +72,41 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
+def _check_strength(chain: Sequence[x509.Certificate]) -> None:
+    """Raise `CertificateError` for a CA with a key that is too small, or a signature that anybody can make.
+
+    Nobody relies on the signature of an anchor over itself. The end entity's key is for the caller.
+    """
+    for certificate in chain[1:]:
+        key = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size not in _RSA_SIZES:
+            raise CertificateError(f"a CA with an RSA key of {key.key_size} bits")
+    for place, certificate in enumerate(chain, start=1):
+        is_own = place == len(chain) and certificate.subject == certificate.issuer
+        if isinstance(certificate.signature_hash_algorithm, _BROKEN_DIGESTS) and not is_own:
+            raise CertificateError("a certificate that was signed with SHA-1 or MD5")
+
+
 @dataclass(frozen=True, slots=True)
 class _Path:
     chain: tuple[x509.Certificate, ...]
     not_before: datetime
     not_after: datetime
 
+    def counts(self, at: datetime) -> bool:
+        """Tell whether everybody in it is valid."""
+        return self.not_before <= at <= self.not_after
+
+
+#: A certificate, what came along with it, and what the path must not go through.
+_Key = tuple[bytes, frozenset[bytes], frozenset[bytes]]
+
 
 class PathValidator:
-    """Paths from end entities to trust anchors; every path found is remembered for as long as it is valid."""
+    """Paths from end entities to trust anchors; every path found is remembered for as long as it is valid.
+
+    The anchors and the configured intermediates never change; with others there is another validator.
+    """
 
     def __init__(
         self, anchors: Iterable[x509.Certificate], intermediates: Iterable[x509.Certificate] = ()
@@ -77,19 +116,43 @@ class PathValidator:
             raise CertificateError("there are no trust anchors")
         self._store = verification.Store(self._anchors)
         self._intermediates = list(intermediates)
-        self._cache: Recent[bytes, _Path] = Recent(_CACHE)
+        self._cache: Recent[_Key, _Path] = Recent(_CACHE)
 
     def validate(
-        self, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate] = (), *, at: datetime
+        self,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate] = (),
+        *,
+        at: datetime,
+        avoiding: Collection[bytes] = (),
     ) -> tuple[x509.Certificate, ...]:
         """Return the path from a certificate to an anchor, both included; raise `CertificateError`.
 
         `hints` are certificates that came along; they are used only as parts of a path, and of CAs only eight of
-        them. Key usage is not looked at: `check_usage`.
+        them. The path goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at:
+        `check_usage`.
         """
-        known = self._cache.get(certificate.fingerprint)
-        if known is not None and known.not_before <= at <= known.not_after:
+        hints = hints[:_MAX_ALONG]
+        avoided = frozenset(avoiding)
+        key = certificate.fingerprint, frozenset(hint.fingerprint for hint in hints), avoided
+        known = self._cache.get(key)
+        if known is not None and known.counts(at):
             return known.chain
+        path = self._find(certificate, hints, at, avoided)
+        self._cache.put(key, path)
+        alone: _Key = certificate.fingerprint, frozenset(), avoided
+        before = self._cache.get(alone)
+        if before is None or not before.counts(at):  # what came along once need not come again
+            self._cache.put(alone, path)
+        return path.chain
+
+    def _find(
+        self,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        at: datetime,
+        avoided: frozenset[bytes],
+    ) -> _Path:
         verifier = (
             verification.PolicyBuilder()
             .store(self._store)
@@ -102,15 +165,17 @@ class PathValidator:
             .build_client_verifier()
         )
         above = [hint.certificate for hint in hints if _is_authority(hint.certificate)]
-        intermediates = [*self._intermediates, *above[:_MAX_HINTS]]
+        between = [*self._intermediates, *above[:_MAX_HINTS]]
+        if avoided:
+            between = [each for each in between if each.fingerprint(hashes.SHA256()) not in avoided]
         try:
-            chain = tuple(verifier.verify(certificate.certificate, intermediates).chain)
-        except (verification.VerificationError, *UNREADABLE) as error:
+            chain = tuple(verifier.verify(certificate.certificate, between).chain)
+            _check_strength(chain)
+            check_policies(chain)
+        except (verification.VerificationError, CertificateError, *UNREADABLE) as error:
             raise CertificateError(f"there is no path to a trust anchor: {error}") from None
-        path = _Path(
+        return _Path(
             chain,
             max(each.not_valid_before_utc for each in chain),
             min(each.not_valid_after_utc for each in chain),
         )
-        self._cache.put(certificate.fingerprint, path)
-        return chain

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import Purpose
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilities, read_preference
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.tables import Recent
@@ -64,7 +63,8 @@ class PeerCertificates:
                 self.pool.add(known)
         #: JIDs and fingerprints of those that the store has.
         self._learned: Recent[tuple[str, bytes], bool] = Recent(_SIZE)
-        self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...]]] = Recent(_SIZE)
+        #: When they were found, and the generation of what they were judged by.
+        self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...], int]] = Recent(_SIZE)
         #: By JID and fingerprint: what a certificate of several JIDs said as one of them is not said for others.
         self._announced: Recent[tuple[str, bytes], _Announcement] = Recent(_SIZE)
 
@@ -103,11 +103,15 @@ class PeerCertificates:
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
         """Return the trusted certificates to encrypt to; remembered for a minute."""
-        remembered = self._keys.get(jid)
-        if remembered is not None and timedelta() <= at - remembered[0] < _KEPT:
+        remembered, generation = self._keys.get(jid), self._authority.generation
+        if (
+            remembered is not None
+            and timedelta() <= at - remembered[0] < _KEPT
+            and generation == remembered[2]
+        ):
             return remembered[1]
         found = tuple(self._find_keys(jid, at))
-        self._keys.put(jid, (at, found))
+        self._keys.put(jid, (at, found, generation))
         return found
 
     def _find_keys(self, jid: str, at: datetime) -> Iterable[PeerKey]:
@@ -115,8 +119,7 @@ class PeerCertificates:
         for known in self.of(jid):
             if len(usable) == _PER_JID:
                 break
-            is_rsa = isinstance(known[0].public_key, rsa.RSAPublicKey)
-            if is_rsa and self.is_trusted(jid, known, at, "encrypt"):
+            if can_receive(known[0].public_key) and self.is_trusted(jid, known, at, "encrypt"):
                 usable[known[0].fingerprint] = known[0]
         said = {each: self._announced.get((jid, each)) for each in usable}
         wanted = {

@@ -12,16 +12,25 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, PathValidator, Purpose, check_usage
+from slixmpp_e2e.certificates.revocation import RevocationChecker, RevocationState, Status
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
-from slixmpp_e2e.report import Trust
+from slixmpp_e2e.report import Revocation, Trust
 from slixmpp_e2e.tables import Recent
 
 _FACTS: Final = 1024
+#: How often another path is looked for because a CA of the last one was revoked.
+_DETOURS: Final = 3
+_REPORTED: Final[Mapping[RevocationState, Revocation]] = {
+    RevocationState.GOOD: "good",
+    RevocationState.UNKNOWN: "unknown",
+    RevocationState.EXPIRED: "expired",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +42,13 @@ class Decision:
     chain: tuple[x509.Certificate, ...]
     #: It is believed because nothing was known of the JID: to be kept if the stanza is taken.
     first_use: bool = False
+    revocation: Revocation = "off"
 
 
 class UntrustedError(CertificateError):
     """A certificate that is not believed to be this JID's.
 
-    `why` is `name-mismatch`, `weak`, `distrusted` or `untrusted`.
+    `why` is `name-mismatch`, `weak`, `distrusted`, `revoked`, `revocation-unknown` or `untrusted`.
     """
 
     code = "untrusted"
@@ -69,13 +79,26 @@ def _forbidden(certificate: x509.Certificate, purpose: Purpose) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Is this certificate this JID's, at this time? With what came along with it."""
+
+    jid: str
+    certificate: ParsedCertificate
+    hints: Sequence[ParsedCertificate]
+    crls: Sequence[bytes]
+    at: datetime
+
+
 class Authority:
     """Decides about certificates.
 
     A certificate must name the JID in any case (RFC 3923 6.3), be within its validity, allow the use, and have
     a strong key. `paths` leads to the trust anchors for everybody, or by domain with `*` for the rest: the CA
     of one domain then says nothing about another. With `first_use`, a JID of which nothing is known is believed
-    once: the caller then keeps that decision (`Decision.first_use`). **Not** checked: revocation.
+    once: the caller then keeps that decision (`Decision.first_use`). With `revocation`, no certificate of the
+    path but its anchor may have been revoked; of a certificate that was decided for, it counts only if it is
+    known to be revoked.
     """
 
     def __init__(
@@ -85,11 +108,14 @@ class Authority:
         paths: PathValidator | Mapping[str, PathValidator] | None = None,
         pins: Mapping[str, frozenset[bytes]] | None = None,
         first_use: bool = False,
+        revocation: RevocationChecker | None = None,
     ) -> None:
         self._store = store
         self._paths = {"*": paths} if isinstance(paths, PathValidator) else dict(paths or {})
         self._pins = dict(pins or {})
         self._first_use = first_use
+        #: None: nobody asks.
+        self.revocation = None if revocation is None or revocation.policy == "off" else revocation
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
 
     def judge(
@@ -100,10 +126,12 @@ class Authority:
         *,
         at: datetime,
         purpose: Purpose,
+        crls: Sequence[bytes] = (),
     ) -> Decision:
         """Return why a certificate is believed to be the bare JID's at a time; raise `UntrustedError`.
 
-        `hints` are certificates that came along; they may be parts of a path.
+        `hints` are certificates that came along; they may be parts of a path. `crls` are revocation lists that
+        came along; they count if they verify.
         """
         facts = self._read(certificate)
         if jid not in facts.jids:
@@ -118,48 +146,94 @@ class Authority:
             raise UntrustedError(f"the certificate of {jid} is distrusted", "distrusted")
         if facts.forbidden[purpose] is not None:
             raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")
+        question = _Question(jid, certificate, hints, crls, at)
         believed = {print_: trust for print_, trust in decided.items() if trust is not Trust.DISTRUSTED}
         trust = believed.get(certificate.fingerprint)
         if trust is not None and trust is not Trust.TOFU:
-            return _decided(jid, certificate, trust, at)
+            return self._decided(question, trust)
         if Trust.PINNED in believed.values():
             raise ChangedCertificateError(f"this is not the certificate that is pinned for {jid}")
-        return self._judge_by_path(jid, certificate, hints, believed=believed, at=at, purpose=purpose)
-
-    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
-        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
-        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
-
-    def _judge_by_path(
-        self,
-        jid: str,
-        certificate: ParsedCertificate,
-        hints: Sequence[ParsedCertificate],
-        *,
-        believed: Mapping[bytes, Trust],
-        at: datetime,
-        purpose: Purpose,
-    ) -> Decision:
         try:
-            return Decision(Trust.PKIX, self._validate(jid, certificate, hints, at))
-        except CertificateError as error:
+            return self._judge_by_path(question)
+        except UntrustedError as error:
+            if error.why != "untrusted":  # it is known to be bad, or must be known to be good
+                raise
             if certificate.fingerprint in believed:
-                return _decided(jid, certificate, Trust.TOFU, at)
+                return self._decided(question, Trust.TOFU)
             if believed:
                 raise ChangedCertificateError(
                     f"this is not the certificate that is known of {jid}, and {error}"
                 ) from None
             if self._first_use and purpose == "sign":  # who signs has the key
-                return _decided(jid, certificate, Trust.TOFU, at, first_use=True)
-            raise UntrustedError(f"{jid}: {error}") from None
+                return self._decided(question, Trust.TOFU, first_use=True)
+            raise
 
-    def _validate(
-        self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate], at: datetime
-    ) -> tuple[x509.Certificate, ...]:
-        paths = self._paths.get(jid.rpartition("@")[2]) or self._paths.get("*")
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
+        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
+        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
+
+    def _decided(self, question: _Question, trust: Trust, *, first_use: bool = False) -> Decision:
+        own = question.certificate.certificate
+        if not own.not_valid_before_utc <= question.at <= own.not_valid_after_utc:
+            raise UntrustedError(f"the certificate of {question.jid} is outside its validity")
+        paths = self._paths_for(question.jid)
+        if paths is not None and self.revocation is not None:
+            self._check_decided(paths, self.revocation, question)
+        return Decision(trust, (own,), first_use)
+
+    def _paths_for(self, jid: str) -> PathValidator | None:
+        return self._paths.get(jid.rpartition("@")[2]) or self._paths.get("*")
+
+    def _judge_by_path(self, question: _Question) -> Decision:
+        jid, paths = question.jid, self._paths_for(question.jid)
         if paths is None:
-            raise CertificateError("there are no trust anchors for it, and it is not pinned")
-        return paths.validate(certificate, hints, at=at)
+            raise UntrustedError(f"{jid}: there are no trust anchors for it, and it is not pinned")
+        chain, status = self._find_path(paths, question)
+        if status is None:
+            return Decision(Trust.PKIX, chain)
+        if status.state is RevocationState.REVOKED:
+            raise _revoked(jid, status)
+        if status.state is not RevocationState.GOOD and self._demands_good:
+            raise UntrustedError(
+                f"{jid}: revocation is {status.state} for {_name(status)}", "revocation-unknown"
+            )
+        return Decision(Trust.PKIX, chain, revocation=_REPORTED[status.state])
+
+    @property
+    def generation(self) -> int:
+        """Return a number that grows when decisions may become others; pins are not counted."""
+        return 0 if self.revocation is None else self.revocation.lists.generation
+
+    @property
+    def _demands_good(self) -> bool:
+        return self.revocation is not None and self.revocation.policy == "hard"
+
+    def _find_path(
+        self, paths: PathValidator, question: _Question
+    ) -> tuple[tuple[x509.Certificate, ...], Status | None]:
+        """Return a path and what is known of its revocation; None where nobody asks, or it is an anchor itself.
+
+        Around a CA that was revoked another path is looked for: it may have a newer certificate.
+        """
+        avoiding: list[bytes] = []
+        revoked: UntrustedError | None = None
+        while True:
+            try:
+                chain = paths.validate(
+                    question.certificate, question.hints, at=question.at, avoiding=avoiding
+                )
+            except CertificateError as error:
+                raise revoked or UntrustedError(f"{question.jid}: {error}") from None
+            if self.revocation is None or len(chain) == 1:
+                return chain, None
+            status = self.revocation.check(chain, at=question.at, hints=question.crls)
+            about = status.certificate
+            is_final = status.state is not RevocationState.REVOKED or about is None or about == chain[0]
+            if is_final or len(avoiding) == _DETOURS:
+                return chain, status
+            assert about is not None
+            revoked = _revoked(question.jid, status)
+            avoiding.append(about.fingerprint(hashes.SHA256()))
 
     def _read(self, certificate: ParsedCertificate) -> "_Facts":
         """Return what a certificate says of itself; remembered, because it is asked for every stanza."""
@@ -172,11 +246,30 @@ class Authority:
             self._facts.put(certificate.fingerprint, known)
         return known
 
+    @staticmethod
+    def _check_decided(paths: PathValidator, revocation: RevocationChecker, question: _Question) -> None:
+        """Refuse a certificate that somebody decided for and its CA has revoked.
 
-def _decided(
-    jid: str, certificate: ParsedCertificate, trust: Trust, at: datetime, *, first_use: bool = False
-) -> Decision:
-    own = certificate.certificate
-    if not own.not_valid_before_utc <= at <= own.not_valid_after_utc:
-        raise UntrustedError(f"the certificate of {jid} is outside its validity")
-    return Decision(trust, (own,), first_use)
+        What became of the CA itself does not matter to it.
+        """
+        if not question.crls and not len(revocation.lists):
+            return
+        try:
+            chain = paths.validate(question.certificate, question.hints, at=question.at)
+        except CertificateError:
+            return
+        if len(chain) > 1:
+            status = revocation.check(chain, at=question.at, hints=question.crls)
+            if status.state is RevocationState.REVOKED and status.certificate == chain[0]:
+                raise _revoked(question.jid, status)
+
+
+def _revoked(jid: str, status: Status) -> UntrustedError:
+    assert status.entry is not None
+    since = status.entry.since.date().isoformat()
+    return UntrustedError(f"{jid}: {_name(status)} was revoked on {since} ({status.entry.reason})", "revoked")
+
+
+def _name(status: Status) -> str:
+    found = status.certificate
+    return "a certificate" if found is None else f"the certificate {found.serial_number:x} of its issuer"

@@ -77,19 +77,24 @@ def add_password_options(parser: argparse._ActionsContainer, *, purpose: str) ->
     group.add_argument("--ask-password", action="store_true", help=f"ask for the password {purpose}")
 
 
-def add_configuration_options(parser: argparse.ArgumentParser, *, encryption: bool = True) -> None:
-    """Add the options of the plugin that name files; those of a second certificate only with `encryption`."""
+def add_configuration_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the plugin that name files, but for the store."""
     own = parser.add_argument_group("who we are")
     own.add_argument(
         "--certificate", type=Path, metavar="FILE", help="our certificate, and its chain, in PEM"
     )
     own.add_argument("--key", type=Path, metavar="FILE", help="our private key, in PEM")
     own.add_argument("--pkcs12", type=Path, metavar="FILE", help="a PKCS #12 file instead of both")
-    if encryption:
-        own.add_argument(
-            "--encryption-certificate", type=Path, metavar="FILE", help="a second one, to encrypt to"
-        )
-        own.add_argument("--encryption-key", type=Path, metavar="FILE", help="its private key")
+    own.add_argument(
+        "--encryption-certificate", type=Path, metavar="FILE", help="the certificate that others encrypt to"
+    )
+    own.add_argument(
+        "--encryption-key",
+        type=Path,
+        metavar="FILE",
+        dest="encryption_private_key",
+        help="the private key that goes with it, in PEM",
+    )
     add_password_options(own, purpose="of the key or the PKCS #12 file")
     others = parser.add_argument_group("whom we believe (each may be given several times)")
     for option, meaning in (

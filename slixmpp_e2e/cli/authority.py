@@ -4,9 +4,13 @@ It keeps no list of what it issued and revokes nothing.
 """
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from slixmpp_e2e.certificates.issue import (
     DEFAULT_AUTHORITY_DAYS,
@@ -26,13 +30,15 @@ from slixmpp_e2e.cli.encoding import (
     fingerprint,
     load_certificates,
     load_key,
-    parse_request,
+    parse_requests,
 )
 from slixmpp_e2e.cli.files import read_file, require_absent, write_file
-from slixmpp_e2e.errors import CertificateError
+from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 _ROOT: Final = "ca"
 _INTERMEDIATE: Final = "intermediate"
+#: What the files for the first and the second request of a file are called.
+_STEMS: Final = ("", ".encryption")
 
 
 def add_commands(subparsers: Subparsers) -> None:
@@ -120,32 +126,52 @@ def _ca(arguments: argparse.Namespace) -> int:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    out, force = arguments.out, arguments.force
-    stem = arguments.request.stem
-    certificate_file, chain_file = out / f"{stem}.crt", out / f"{stem}.chain.crt"
-    request = parse_request(read_file(arguments.request), arguments.request)
+    stem, out, force = arguments.request.stem, arguments.out, arguments.force
+    requests = parse_requests(read_file(arguments.request), arguments.request)
+    if len(requests) > len(_STEMS):
+        raise ConfigurationError(
+            f"{arguments.request}: {len(requests)} requests; there should be one or two."
+        )
     has_intermediate = (arguments.ca / f"{_INTERMEDIATE}.crt").exists()
-    require_absent([certificate_file, chain_file] if has_intermediate else [certificate_file], force=force)
+    endings = (".crt", ".chain.crt") if has_intermediate else (".crt",)
+    files = [[out / f"{stem}{which}{ending}" for ending in endings] for which in _STEMS[: len(requests)]]
+    require_absent([path for group in files for path in group], force=force)
     authority = _load_authority(arguments.ca, read_password(arguments, new=False), below=has_intermediate)
 
-    certificate = issue_certificate(
-        request, authority=authority, now=datetime.now(UTC), days=arguments.days, jids=arguments.jid
-    )
-    write_file(certificate_file, encode_certificates([certificate]), private=False, force=force)
-    jids = ", ".join(shown(name) for name in sorted(certificate_jids(certificate)))
-    print(f"{certificate_file}: certificate for {jids},")
-    print(f"  valid until {certificate.not_valid_after_utc:%Y-%m-%d}, SHA-256 {fingerprint(certificate)}")
-    sent = certificate_file
-    if has_intermediate:
-        sent = chain_file
-        chain = encode_certificates([certificate, *authority.intermediates])
-        write_file(chain_file, chain, private=False, force=force)
-        print(f"{chain_file}: the same, with the certificates between it and the root.")
-    print(
-        f"Next: send {sent.name} to whoever made the request: it goes into the plugin's options, with the key."
-    )
+    issued = _issue(requests, authority, arguments)
+    for certificate, (certificate_file, *chain_file) in zip(issued, files, strict=True):
+        write_file(certificate_file, encode_certificates([certificate]), private=False, force=force)
+        named = ", ".join(shown(name) for name in sorted(certificate_jids(certificate)))
+        print(f"{certificate_file}: certificate for {named},")
+        print(f"  valid until {certificate.not_valid_after_utc:%Y-%m-%d}, SHA-256 {fingerprint(certificate)}")
+        for path in chain_file:
+            chain = encode_certificates([certificate, *authority.intermediates])
+            write_file(path, chain, private=False, force=force)
+            print(f"{path}: the same, with the certificates between it and the root.")
+    sent = " and ".join(group[-1].name for group in files)
+    print(f"Next: send {sent} to whoever made the request: it goes into the plugin's options, with the key.")
     print(f"  Their peers name {arguments.ca / _ROOT}.crt as trust anchor.")
     return 0
+
+
+def _issue(
+    requests: Sequence[x509.CertificateSigningRequest],
+    authority: CertificationAuthority,
+    arguments: argparse.Namespace,
+) -> list[x509.Certificate]:
+    """Return the certificates for one or two requests; the key of the first signs for the second."""
+    first, *others = requests
+    now, days = datetime.now(UTC), arguments.days
+    issued = [issue_certificate(first, authority=authority, now=now, days=days, jids=arguments.jid)]
+    for second in others:
+        signer = first.public_key()
+        if not isinstance(signer, ed25519.Ed25519PublicKey):
+            raise CertificateError("Only an Ed25519 key can sign the request for another key.")
+        jids = certificate_jids(issued[0])
+        issued.append(
+            issue_certificate(second, authority=authority, now=now, days=days, jids=jids, signed_by=signer)
+        )
+    return issued
 
 
 def _load_authority(directory: Path, password: bytes | None, *, below: bool) -> CertificationAuthority:

@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -23,7 +23,7 @@ from slixmpp_e2e.cms.certificates import read_certificates
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 
-def encode_key(private_key: PrivateKey, password: bytes | None) -> bytes:
+def encode_key(private_key: PrivateKey | x25519.X25519PrivateKey, password: bytes | None) -> bytes:
     """Return PKCS #8 in PEM, with a password under PBES2 with AES-256 (RFC 8018).
 
     cryptography leaves the number of iterations to OpenSSL, which takes 2048: a short password is no obstacle.
@@ -95,12 +95,13 @@ def parse_certificates(data: bytes, path: Path) -> list[x509.Certificate]:
         raise ConfigurationError(f"{path}: {error}") from error
 
 
-def parse_request(data: bytes, path: Path) -> x509.CertificateSigningRequest:
-    """Return the certification request in PEM or DER octets; raises `ConfigurationError`, which names `path`."""
+def parse_requests(data: bytes, path: Path) -> list[x509.CertificateSigningRequest]:
+    """Return the certification requests in PEM or DER octets, at least one; raises `ConfigurationError`."""
     try:
         if b"-----BEGIN" in data:
-            return x509.load_pem_x509_csr(data)
-        return x509.load_der_x509_csr(data)
+            _, *armoured = data.split(b"-----BEGIN ")
+            return [x509.load_pem_x509_csr(b"-----BEGIN " + each) for each in armoured]
+        return [x509.load_der_x509_csr(data)]
     except (ValueError, x509.InvalidVersion) as error:
         raise ConfigurationError(f"{path}: not a certification request in PEM or DER.") from error
 

@@ -69,7 +69,7 @@ def add_commands(subparsers: Subparsers) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, what: str) -> None:
     shared.add_file_argument(parser, what)
-    shared.add_configuration_options(parser, encryption=False)
+    shared.add_configuration_options(parser)
     parser.add_argument(
         "--store",
         type=Path,

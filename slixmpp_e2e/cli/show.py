@@ -1,23 +1,26 @@
 """`slixmpp-e2e show`: what a certificate or a request says, and what it is good for."""
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from slixmpp_e2e.certificates.encryption_request import stated_key
 from slixmpp_e2e.certificates.keys import key_algorithm, subject_key
 from slixmpp_e2e.certificates.names import certificate_jids, request_jids
 from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers, read_password, shown
-from slixmpp_e2e.cli.encoding import fingerprint, parse_certificates, parse_request
+from slixmpp_e2e.cli.encoding import fingerprint, parse_certificates, parse_requests
 from slixmpp_e2e.cli.files import read_file
 from slixmpp_e2e.cms.certificates import UNREADABLE
+from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -65,7 +68,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _blocks(data: bytes, path: Path, arguments: argparse.Namespace) -> list[str]:
     if b"-----BEGIN CERTIFICATE REQUEST-----" in data or b"-----BEGIN NEW CERTIFICATE REQUEST-----" in data:
-        return [_describe_request(parse_request(data, path))]
+        return _describe_requests(parse_requests(data, path))
     if b"PRIVATE KEY-----" in data and b"-----BEGIN CERTIFICATE-----" not in data:
         raise ConfigurationError(f"{path} is a private key; show takes its certificate.")
     now = datetime.now(UTC)
@@ -90,7 +93,7 @@ def _der_request(data: bytes, _: datetime) -> str | None:
         request = x509.load_der_x509_csr(data)
     except (ValueError, x509.InvalidVersion):
         return None
-    return _describe_request(request)
+    return "\n\n".join(_describe_requests([request]))
 
 
 def _bundled(data: bytes, path: Path, arguments: argparse.Namespace) -> list[x509.Certificate]:
@@ -138,16 +141,35 @@ def describe_certificate(certificate: x509.Certificate, now: datetime) -> str:
     )
 
 
-def _describe_request(request: x509.CertificateSigningRequest) -> str:
-    proven = request.is_signature_valid
+def _describe_requests(requests: Sequence[x509.CertificateSigningRequest]) -> list[str]:
+    """Return what requests say; those behind the first may be for keys that it signs for."""
+    return [_describe_request(request, requests[0].public_key()) for request in requests]
+
+
+def _describe_request(request: x509.CertificateSigningRequest, first: object) -> str:
+    public_key = request.public_key()
+    if isinstance(public_key, x25519.X25519PublicKey):
+        proven = "NOT VALID: nobody states that the requester has the key"
+        if isinstance(first, ed25519.Ed25519PublicKey) and _is_stated(request, first):
+            proven = "by the key of the first request"
+    else:
+        proven = "valid" if request.is_signature_valid else "NOT VALID: the requester does not have the key"
     return _table(
         [
             ("Request", printable(request.subject.rfc4514_string()) or "(no subject)"),
             ("JIDs", _jids(request_jids(request))),
-            ("key", key_algorithm(request.public_key())),
-            ("signature", "valid" if proven else "NOT VALID: the requester does not have the key"),
+            ("key", key_algorithm(public_key)),
+            ("signature", proven),
         ]
     )
+
+
+def _is_stated(request: x509.CertificateSigningRequest, first: ed25519.Ed25519PublicKey) -> bool:
+    try:
+        stated_key(request, first)
+    except CertificateError:
+        return False
+    return True
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
@@ -156,7 +178,8 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 def _issuer(certificate: x509.Certificate) -> str:
     if certificate.issuer == certificate.subject:
-        return "itself"
+        can_sign = not isinstance(certificate.public_key(), x25519.X25519PublicKey)
+        return "itself" if can_sign else "the key that signs for the same name"
     return printable(certificate.issuer.rfc4514_string())
 
 
@@ -188,11 +211,14 @@ def _obstacles(certificate: x509.Certificate, *, decrypting: bool) -> list[str]:
         subject_key(public_key)
     except CertificateError as error:
         found.append(str(error))
-    if decrypting and not isinstance(public_key, rsa.RSAPublicKey):
-        found.append("stanzas can be encrypted to RSA keys only, as yet")
+    if decrypting and not can_receive(public_key):
+        found.append("its key only signs")
+    if not decrypting and isinstance(public_key, x25519.X25519PublicKey):
+        found.append("its key only decrypts")
     usage = _extension(certificate, x509.KeyUsage)
-    if usage is not None and decrypting and not usage.key_encipherment:
-        found.append("its key usage lacks keyEncipherment")
+    bit = "key_encipherment" if isinstance(public_key, rsa.RSAPublicKey) else "key_agreement"
+    if usage is not None and decrypting and can_receive(public_key) and not getattr(usage, bit):
+        found.append(f"its key usage lacks {_KEY_USAGES[bit]}")
     if usage is not None and not decrypting and not (usage.digital_signature or usage.content_commitment):
         found.append("its key usage lacks digitalSignature")
     purposes = _extension(certificate, x509.ExtendedKeyUsage)

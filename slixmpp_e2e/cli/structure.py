@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from asn1crypto import cms, pem
+from asn1crypto import cms, core, pem
 from cryptography import x509
 
 from slixmpp_e2e.certificates.names import certificate_jids
@@ -31,6 +31,11 @@ _IDENTIFIERS: Final = {
     "2.16.840.1.101.3.4.1.6": "aes128_gcm",
     "2.16.840.1.101.3.4.1.26": "aes192_gcm",
     "2.16.840.1.101.3.4.1.46": "aes256_gcm",
+    "1.3.133.16.840.63.0.2": "dhSinglePass-stdDH-sha1kdf-scheme",
+    "1.3.132.1.11.1": "dhSinglePass-stdDH-sha256kdf-scheme",
+    "1.3.132.1.11.2": "dhSinglePass-stdDH-sha384kdf-scheme",
+    "1.3.132.1.11.3": "dhSinglePass-stdDH-sha512kdf-scheme",
+    "1.2.840.113549.1.9.16.3.19": "dhSinglePass-stdDH-hkdf-sha256-scheme",
     "1.2.840.113549.1.9.16.2.12": "signing_certificate",
     "1.2.840.113549.1.9.16.2.47": "signing_certificate_v2",
 }
@@ -217,7 +222,7 @@ def _identifier(identifier: _Value) -> str:
     if isinstance(chosen, cms.IssuerAndSerialNumber):
         issuer = printable(chosen["issuer"].human_friendly)
         return f"serial number {chosen['serial_number'].native:x} of {issuer}"
-    key = chosen["subject_key_identifier"] if isinstance(chosen, cms.RecipientKeyIdentifier) else chosen
+    key = chosen if isinstance(chosen, core.OctetString) else chosen["subject_key_identifier"]
     return f"subject key identifier {key.native.hex()}"
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -105,7 +105,7 @@ def _weakness(key: object) -> str | None:
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if not isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)):
             return f"a key on the curve {key.curve.name}; P-256 and P-384 are used"
-    elif not isinstance(key, ed25519.Ed25519PublicKey):
+    elif not isinstance(key, (ed25519.Ed25519PublicKey, x25519.X25519PublicKey)):
         return "a key of an unknown kind"
     return None
 

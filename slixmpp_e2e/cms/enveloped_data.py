@@ -42,10 +42,15 @@ from slixmpp_e2e.cms.asn1 import (
     tlv,
 )
 from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient, RecipientInfo, read_recipient_infos
+from slixmpp_e2e.cms.recipients import (
+    MAX_RECIPIENTS,
+    DecryptionKeys,
+    Recipient,
+    RecipientInfo,
+    read_recipient_infos,
+)
 from slixmpp_e2e.errors import MalformedError, UndecryptableError
 
-_MAX_RECIPIENTS: Final = 64
 _WHITE_SPACE: Final = b" \t\r\n"
 
 
@@ -179,7 +184,7 @@ def _read_content_info(whole: Reader) -> EnvelopedData:
     outer.finish()
     fields.integer(maximum=4)
     certificates = _read_originator(fields.enter(CONSTRUCTED)) if fields.peek() == CONSTRUCTED else ()
-    infos = fields.enter(SET).elements(limit=_MAX_RECIPIENTS)
+    infos = fields.enter(SET).elements(limit=MAX_RECIPIENTS)
     encrypted = fields.enter()
     if encrypted.element(OID) != ID_DATA:  # RFC 3851 2.4.1
         raise ASN1Error("encrypted content that is not id-data")

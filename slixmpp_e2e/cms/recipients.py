@@ -1,15 +1,16 @@
 """How the content-encryption key reaches a recipient (RFC 5652 6.2).
 
-`RECIPIENT_INFOS` knows the kinds of RecipientInfo, `TRANSPORTS` the key transport algorithms. Unwrapping
-never fails visibly: whatever is wrong with an encrypted key, the caller goes on with the random key that it
-drew before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right.
+`RECIPIENT_INFOS` knows the kinds of RecipientInfo, `TRANSPORTS` the key transport algorithms; key agreement
+is in `key_agreement`. `recipient_for` chooses the kind that goes with a certificate's key. Unwrapping never
+fails visibly: whatever is wrong with an encrypted key, the caller goes on with the random key that it drew
+before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 
 from slixmpp_e2e.cms.algorithms import (
     MGF1,
@@ -37,11 +38,14 @@ from slixmpp_e2e.cms.asn1 import (
     tlv,
 )
 from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.key_agreement import KeyAgreementRecipient, read_key_agreement
 from slixmpp_e2e.cms.signatures import RSA_ENCRYPTION
 from slixmpp_e2e.errors import CertificateError
 
 _OAEP: Final = oid("1.2.840.113549.1.1.7")
 _P_SPECIFIED: Final = oid("1.2.840.113549.1.1.9")
+#: How many may be named in one object; it bounds our work.
+MAX_RECIPIENTS: Final = 64
 _V0: Final = b"\x02\x01\x00"
 _V2: Final = b"\x02\x01\x02"
 
@@ -158,6 +162,31 @@ class KeyTransportRecipient:
         return sequence(self._prefix, octet_string(self._public_key.encrypt(key, self._transport.padding)))
 
 
+_AGREEING: Final = (ec.EllipticCurvePublicKey, x25519.X25519PublicKey)
+
+
+def can_receive(public_key: object) -> bool:
+    """Tell whether content can be encrypted to a key of this kind: RSA, elliptic curve, X25519."""
+    return isinstance(public_key, (rsa.RSAPublicKey, *_AGREEING))
+
+
+def recipient_for(
+    certificate: ParsedCertificate, *, transport: KeyTransport = RSA_PKCS1, key_identifier: bool | None = None
+) -> Recipient:
+    """Return the recipient that a certificate's key makes: `transport` is for RSA keys.
+
+    Unless `key_identifier` says how it is named, an RSA key is by issuer and serial number, as S/MIME always
+    did, any other one by its key identifier if it has one: that is shorter, and who knows key agreement knows
+    both (RFC 5652 6.2.2). Raises `CertificateError` for a key that is weak or can't receive; see the two kinds
+    for what is not checked.
+    """
+    if isinstance(certificate.public_key, _AGREEING):
+        if key_identifier is None:
+            key_identifier = certificate.key_identifier is not None
+        return KeyAgreementRecipient(certificate, key_identifier=key_identifier)
+    return KeyTransportRecipient(certificate, transport=transport, key_identifier=bool(key_identifier))
+
+
 # --------------------------------------------------------------------------- reading
 
 
@@ -166,7 +195,7 @@ class RecipientInfo(Protocol):
 
     @property
     def identifier(self) -> bytes:
-        """The RecipientIdentifier, whole."""
+        """The RecipientIdentifier (RFC 5652 6.2.1), whole."""
 
     @property
     def name(self) -> str:
@@ -174,7 +203,7 @@ class RecipientInfo(Protocol):
 
     @property
     def encrypted_key(self) -> bytes:
-        """The content-encryption key as it travels."""
+        """The content-encryption key as it travels: the same key twice has the same octets twice."""
 
     def unwrap(self, key: Any, fallback: bytes) -> bytes:
         """Return the content-encryption key, or `fallback` where there is none of its length. Never raises."""
@@ -206,30 +235,38 @@ class KeyTransportInfo:
         return found if len(found) == len(fallback) else fallback
 
 
-def _read_key_transport(fields: Reader) -> KeyTransportInfo:
+def _read_key_transport(fields: Reader) -> tuple[KeyTransportInfo]:
     fields.integer(maximum=2)
     identifier = fields.element(SEQUENCE if fields.peek() == SEQUENCE else CONTEXT)
     info = KeyTransportInfo(identifier, _read_transport(fields), fields.contents(OCTET_STRING))
     fields.finish()
-    return info
+    return (info,)
 
 
-#: The kinds of RecipientInfo by their tag; a new kind (key agreement, KEM) is a new row.
-RECIPIENT_INFOS: Final[dict[int, Callable[[Reader], RecipientInfo]]] = {SEQUENCE: _read_key_transport}
+#: The kinds of RecipientInfo by their tag; a new kind (KEM) is a new row. One of them may be for several.
+RECIPIENT_INFOS: Final[dict[int, Callable[[Reader], Iterable[RecipientInfo]]]] = {
+    SEQUENCE: _read_key_transport,
+    CONSTRUCTED + 1: read_key_agreement,
+}
 
 
 def read_recipient_infos(elements: Iterable[bytes]) -> tuple[RecipientInfo, ...]:
-    """Return the RecipientInfos that we understand; the others are for somebody else."""
-    found = []
+    """Return the RecipientInfos that we understand; the others are for somebody else.
+
+    Raises `ASN1Error` for more than `MAX_RECIPIENTS`, `BERError` for what is not DER.
+    """
+    found: list[RecipientInfo] = []
     for element in elements:
         try:
             read = RECIPIENT_INFOS.get(element[0])
             if read is not None:
-                found.append(read(Reader(element).enter(element[0])))
+                found += read(Reader(element).enter(element[0]))
         except BERError:
             raise  # the whole object is rewritten and read again
         except ASN1Error:
             continue
+        if len(found) > MAX_RECIPIENTS:  # one RecipientInfo may be for several
+            raise ASN1Error("too many recipients")
     return tuple(found)
 
 

@@ -58,7 +58,8 @@ class SignatureScheme:
             UnsupportedAlgorithm,
             ValueError,
             TypeError,
-        ):  # TypeError: another kind of key
+            AttributeError,
+        ):  # TypeError: another kind of key; AttributeError: one that can't sign at all (X25519)
             raise SignatureError("the signature is not over this content", reason="invalid") from None
 
 

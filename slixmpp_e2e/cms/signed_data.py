@@ -184,6 +184,8 @@ class SignedData:
     signer_infos: tuple[SignerInfo, ...]
     #: The octets of the input that the object took; for what follows it, see `formats`.
     size: int
+    #: Revocation lists that came along; nothing says that they are good.
+    crls: tuple[bytes, ...] = ()
 
     @property
     def holds_certificates_only(self) -> bool:
@@ -279,8 +281,9 @@ def _read_content_info(whole: Reader) -> SignedData:
     certificates: list[bytes] = []
     if fields.peek() == CONSTRUCTED:
         certificates = fields.enter(CONSTRUCTED).elements(limit=_MAX_CERTIFICATES)
+    crls: list[bytes] = []
     if fields.peek() == CONSTRUCTED + 1:
-        fields.element()  # revocation lists are taken from configured sources
+        crls = fields.enter(CONSTRUCTED + 1).elements(limit=_MAX_CERTIFICATES)
     infos = fields.enter(SET).each(limit=_MAX_SIGNERS)
     fields.finish()
     return SignedData(
@@ -290,6 +293,7 @@ def _read_content_info(whole: Reader) -> SignedData:
         ),  # other CertificateChoices are of no use here
         tuple(_read_signer_info(info) for info in infos),
         whole.position,
+        tuple(each for each in crls if each[0] == SEQUENCE),  # the others are OCSP answers and the like
     )
 
 

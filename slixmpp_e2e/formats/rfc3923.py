@@ -9,7 +9,7 @@ because between them somebody else decides who the signer is: `open_object` here
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -134,6 +134,8 @@ class Opened:
     decrypted: Decrypted | None
     #: The names of the digests that were signed.
     digests: frozenset[str] = frozenset()
+    #: The revocation lists that came along: hints.
+    crls: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ class Opener:
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
         verified, signer = signed.verify(self.pool, content=content, allow_sha1=self.allow_sha1)
         digests = frozenset(info.scheme.digest.name for info in signed.signer_infos)
-        return Opened(verified, signer, signed.certificates, None, digests), signed.size
+        return Opened(verified, signer, signed.certificates, None, digests, signed.crls), signed.size
 
     # ------------------------------------------------------------------ inside an envelope
 
@@ -252,7 +254,7 @@ class Opener:
             raise
         if not decrypted.ends_at(end):  # last: see `cms.enveloped_data`
             raise UndecryptableError("the padding is wrong, or something follows the signed object")
-        return Opened(opened.content, opened.signer, opened.certificates, decrypted)
+        return replace(opened, decrypted=decrypted)
 
     def _open_inside(self, plaintext: bytes) -> tuple[Opened, int]:
         """Verify the signed object in a plaintext of unknown end, and return where it ends."""

@@ -9,9 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from slixmpp_e2e.certificates.identity import Identity, load_pem, load_pkcs12
+from slixmpp_e2e.certificates.identity import (
+    EncryptionIdentity,
+    Identity,
+    load_encryption_pem,
+    load_pem,
+    load_pkcs12,
+)
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
+from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
@@ -20,8 +27,9 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
+from slixmpp_e2e.plugin.files import paths_of, read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.stores.crl_files import CRLFiles
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
@@ -36,6 +44,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "trust_anchors": None,
     "intermediates": None,
     "pins": None,
+    "crls": None,
+    "revocation": "soft",
     "peer_certificates": None,
     "store": None,
     "policy": {"*": "opportunistic"},
@@ -70,6 +80,8 @@ _TYPES: Final[dict[str, Any]] = {
     "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
+    "crls": _FILES,
+    "revocation": str,
     "peer_certificates": _FILES,
     "policy": Mapping,
     "signature": (str, type(None)),
@@ -122,10 +134,13 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
+    revocation = _revocation(config)
     store = _store(config, clock)
     try:
         first_use = config["trust"] == "tofu"
-        authority = Authority(store, paths=_paths(config, pins), pins=pins, first_use=first_use)
+        authority = Authority(
+            store, paths=_paths(config, pins), pins=pins, first_use=first_use, revocation=revocation
+        )
         return Protection(
             identity,
             authority,
@@ -176,14 +191,14 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
         raise ConfigurationError(f"{source}: {error}") from error
 
 
-def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> Identity | None:
+def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> EncryptionIdentity | None:
     certificate, private_key = config["encryption_certificate"], config["encryption_private_key"]
     if certificate is None and private_key is None:
         return None
     if certificate is None or private_key is None:
         raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
     try:
-        return load_pem(
+        return load_encryption_pem(
             read_octets(certificate, "encryption_certificate"),
             read_octets(private_key, "encryption_private_key"),
             password=password,
@@ -220,6 +235,29 @@ def _domain(name: Any) -> str:
     if "@" in found:
         raise ConfigurationError(f"trust_anchors: {name!r} is no domain and not *")
     return found
+
+
+def _revocation(config: Mapping[str, Any]) -> RevocationChecker:
+    """Return what answers for revocation; what can't be read now is an error, later it is reported."""
+    policy = config["revocation"]
+    if policy not in {"off", "soft", "hard"}:
+        raise ConfigurationError(f'revocation is "off", "soft" or "hard", not {policy!r}')
+    paths = paths_of(config["crls"], "crls")
+    files = CRLFiles(paths)
+    found = files.read()
+    if found.problems:
+        raise found.problems[0]
+    if policy == "hard" and not found.lists:
+        raise ConfigurationError(
+            'revocation="hard" refuses everybody without revocation lists: set crls to files of the CAs'
+        )
+    checker = RevocationChecker(policy, sources=[files] if paths else [])
+    try:
+        for each in found.lists:
+            checker.lists.put(each)
+    except CertificateError as error:
+        raise ConfigurationError(f"crls: {error}") from error
+    return checker
 
 
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:

@@ -64,19 +64,29 @@ def read_pins(value: Any) -> tuple[dict[str, frozenset[bytes]], list[x509.Certif
     return found, [certificate for _, certificate in pairs]
 
 
-def _paths(value: Any, option: str) -> list[Path]:
+def paths_of(value: Any, option: str) -> list[Path]:
+    """Return the files and directories that an option names; raise `ConfigurationError` for what is not there."""
     if value is None:
         return []
     if isinstance(value, (list, tuple)):
-        return [path for each in value for path in _paths(each, option)]
+        return [path for each in value for path in paths_of(each, option)]
     if not isinstance(value, (str, os.PathLike)):
         raise ConfigurationError(f"{option} can't be {value!r}")
     path = Path(value)
     if not path.exists():
         raise ConfigurationError(f"{option}: there is no {path}")
-    if not path.is_dir():
-        return [path]
-    return sorted(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
+    return [path]
+
+
+def _paths(value: Any, option: str) -> list[Path]:
+    """Return the files that an option names; of a directory, those that look like certificates."""
+    found: list[Path] = []
+    for path in paths_of(value, option):
+        if path.is_dir():
+            found += sorted(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)
+        else:
+            found.append(path)
+    return found
 
 
 def _certificates(path: Path, option: str) -> list[x509.Certificate]:

@@ -1,6 +1,7 @@
 """The plugin as a program sees it."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +15,14 @@ from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
-from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
+from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options, load_identity
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.renewal import Renewal
 from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
@@ -42,6 +45,8 @@ class E2EPlugin(BasePlugin):
     - `e2e_rejected` (`Rejection`): a peer says that it could not take a stanza of ours.
     - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
+    - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
+    - `e2e_revocation_failed` (`E2EError`): revocation lists could not be read again; the old ones still count.
     - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
     **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
@@ -58,6 +63,8 @@ class E2EPlugin(BasePlugin):
     _inbound: Inbound
     _resumption: Resumption
     _requests: CertificateRequests
+    _renewal: Renewal
+    _revocation: RevocationRefresh
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -108,6 +115,8 @@ class E2EPlugin(BasePlugin):
             deliver_stale=config["deliver_stale"],
         )
         protection.on_clock_adjustment = self._clock_adjusted
+        self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
+        self._revocation = RevocationRefresh(xmpp, protection, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
@@ -149,10 +158,14 @@ class E2EPlugin(BasePlugin):
             return
         self._place()
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
+        self._renewal.start()
+        self._revocation.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
+        self._renewal.stop()
+        self._revocation.stop()
         self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
@@ -215,6 +228,32 @@ class E2EPlugin(BasePlugin):
         else:
             self._requests.send_bare(JID(jid))
 
+    def add_identity(
+        self,
+        *,
+        certificate: str | os.PathLike[str] | None = None,
+        private_key: str | os.PathLike[str] | None = None,
+        pkcs12: str | os.PathLike[str] | None = None,
+        password: str | bytes | None = None,
+        **more: Any,
+    ) -> None:
+        """Sign with another key from now on, or from when its certificate becomes valid.
+
+        What was encrypted to the older one stays readable until the process ends. `more` are the other options
+        of an identity: `signature`, `encryption_certificate`, `encryption_private_key`. It happens by itself
+        when the files of the configuration change. Raises `ConfigurationError`, or `CertificateError` if the
+        new certificate is expired or does not name all that the old one names.
+        """
+        options = {
+            "certificate": certificate,
+            "private_key": private_key,
+            "pkcs12": pkcs12,
+            "password": password,
+        }
+        config = {**DEFAULTS, **options, **more}
+        check_options(config)
+        self.protection.add_identity(load_identity(config))
+
     def decisions(self, jid: JID | str) -> Mapping[bytes, Trust]:
         """Return what is decided about certificates of a JID, by their SHA-256 fingerprints."""
         return self.protection.authority.decisions(bare(jid))
@@ -237,5 +276,5 @@ class E2EPlugin(BasePlugin):
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
-            "peers": len(self.protection) + len(self._requests),
+            "peers": self.protection.size() + len(self._requests),
         }

@@ -1,15 +1,17 @@
 """Certificates as nobody should issue them: any extensions, any validity, any issuer."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from slixmpp_e2e.certificates.names import subject_alternative_name
+from slixmpp_e2e.cms.asn1 import Reader, sequence, tlv
 from tests.pki import VALID_FROM, VALID_UNTIL, Entity
 
 JULIET = "juliet@example.com"
@@ -17,6 +19,10 @@ JULIET = "juliet@example.com"
 MAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+#: When revocation lists are issued and what they name was revoked, unless a test says otherwise.
+LISTED = datetime(2026, 11, 1, tzinfo=UTC)
+REVOKED_ON = datetime(2026, 10, 31, tzinfo=UTC)
+
 ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 _BITS = (
@@ -107,3 +113,73 @@ def authority(
     key = new_key()
     basic = (x509.BasicConstraints(ca=True, path_length=path_length), key_usage("key_cert_sign", "crl_sign"))
     return Entity(name, key, certificate(key, (*basic, *extensions), subject=name, issuer=issuer, **options))
+
+
+def again(authority: Entity, issuer: Entity) -> x509.Certificate:
+    """Return another certificate for a CA that has one, from the same issuer."""
+    extensions = (x509.BasicConstraints(ca=True, path_length=None), key_usage("key_cert_sign", "crl_sign"))
+    return certificate(authority.key, extensions, subject=authority.name, issuer=issuer)
+
+
+def revocation_list(
+    issuer: Entity,
+    *revoked: Entity,
+    number: int | None = 1,
+    issued: datetime = LISTED,
+    until: datetime = VALID_UNTIL,
+    reason: x509.ReasonFlags | None = None,
+    extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    entry_extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    key: Any = None,
+) -> bytes:
+    """Return a revocation list of an issuer in DER; extensions come with whether they are critical."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(issued)
+        .next_update(until)
+    )
+    if number is not None:
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    for each in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(each.certificate.serial_number)
+            .revocation_date(REVOKED_ON)
+        )
+        if reason is not None:
+            entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+        for extension, critical in entry_extensions:
+            entry = entry.add_extension(extension, critical=critical)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(key or issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def distribution_point(
+    uri: str | None = None,
+    *,
+    only_users: bool = False,
+    only_cas: bool = False,
+    only_attributes: bool = False,
+    indirect: bool = False,
+    reasons: frozenset[x509.ReasonFlags] | None = None,
+    relative: x509.RelativeDistinguishedName | None = None,
+) -> tuple[x509.IssuingDistributionPoint, bool]:
+    """Return what says what a revocation list covers, and that it is critical."""
+    names = None if uri is None else [x509.UniformResourceIdentifier(uri)]
+    return (
+        x509.IssuingDistributionPoint(
+            names, relative, only_users, only_cas, reasons, indirect, only_attributes
+        ),
+        True,
+    )
+
+
+def with_sha1(der: bytes, key: rsa.RSAPrivateKey) -> bytes:
+    """Return a certificate or revocation list as it would be with an RSA-SHA-1 signature."""
+    sha256, sha1 = (bytes.fromhex(f"300d06092a864886f70d0101{last}0500") for last in ("0b", "05"))
+    signed = Reader(der).enter().element().replace(sha256, sha1)
+    signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA1())
+    return sequence(signed, sha1, tlv(0x03, b"\0" + signature))

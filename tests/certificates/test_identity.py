@@ -14,10 +14,16 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from slixmpp_e2e.certificates.identity import identity, load_pem, load_pkcs12
+from slixmpp_e2e.certificates.identity import (
+    encryption_identity,
+    identity,
+    load_encryption_pem,
+    load_pem,
+    load_pkcs12,
+)
 from slixmpp_e2e.cms.capabilities import ENCRYPTION_KEY_PREFERENCE, SMIME_CAPABILITIES
 from slixmpp_e2e.errors import CertificateError
-from tests.certificates.building import JULIET, certificate, end_entity, names
+from tests.certificates.building import JULIET, certificate, end_entity, key_usage, names
 from tests.pki import PKI, VALID_FROM, VALID_UNTIL, Entity, make_certificate
 
 
@@ -45,8 +51,8 @@ class TestPEM:
         [
             ("juliet", "rsa-sha256", True),
             ("rsa-3072", "rsa-sha256", True),
-            ("p-256", "ecdsa-sha256", False),
-            ("p-384", "ecdsa-sha384", False),
+            ("p-256", "ecdsa-sha256", True),
+            ("p-384", "ecdsa-sha384", True),
             ("ed25519", "ed25519", False),
         ],
     )
@@ -211,14 +217,42 @@ class TestEncryptionIdentity:
         own = certificate(
             key := ed25519.Ed25519PrivateKey.generate(), [names(JULIET)], issuer=pki.intermediate
         )
-        for other in (pki["romeo"], pki["p-256"]):
+        for other in (pki["romeo"], pki["ed25519"]):
             with pytest.raises(CertificateError):
                 identity(key, own, encryption=identity(other.key, other.certificate))
 
     def test_without_one_the_own_certificate_is_it_if_it_can(self, pki: PKI):
-        for name, can in (("juliet", True), ("p-256", False)):
+        for name, can in (("juliet", True), ("p-256", True), ("ed25519", False)):
             found = identity(pki[name].key, pki[name].certificate)
             assert (found.recipient is found.certificate) is can
+
+    @pytest.mark.parametrize("name", ["x25519", "p-256", "juliet"])
+    def test_its_key_need_not_sign(self, pki: PKI, name):
+        other, signing = pki[name], pki["ed25519"]
+        second = load_encryption_pem(other.pem + pki.intermediate.pem, other.key_pem)
+        assert second.can_decrypt
+        assert [each.certificate for each in second.chain] == [pki.intermediate.certificate]
+        found = identity(signing.key, signing.certificate, encryption=second)
+        assert found.recipient.der == other.der
+        assert {each.der for each in found.signer.chain} == {other.der, pki.intermediate.der}
+
+    def test_an_encryption_identity_has_a_key_that_may_decrypt(self, pki: PKI):
+        with pytest.raises(CertificateError, match="only signs"):
+            load_encryption_pem(pki["ed25519"].pem, pki["ed25519"].key_pem)
+        forbidden = end_entity(key_usage("digital_signature"), issuer=pki.intermediate)
+        with pytest.raises(CertificateError, match="forbids to encrypt"):
+            load_encryption_pem(forbidden.pem, forbidden.key_pem)
+        with pytest.raises(CertificateError, match="not the one of the encryption certificate"):
+            encryption_identity(pki["p-256"].key, pki["x25519"].certificate)
+        weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+        with pytest.raises(CertificateError, match="1024"):
+            encryption_identity(weak, certificate(weak, [names(JULIET)]))
+
+    def test_a_certificate_that_may_only_sign_is_not_encrypted_to(self, pki: PKI):
+        own = end_entity(key_usage("digital_signature"), issuer=pki.intermediate)
+        found = identity(own.key, own.certificate)
+        assert found.can_decrypt
+        assert found.recipient is None
 
 
 class TestValidity:

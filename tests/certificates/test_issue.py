@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from slixmpp_e2e.certificates.encryption_request import encryption_request, stated_key
 from slixmpp_e2e.certificates.issue import (
     CLOCK_SKEW,
+    CertificationAuthority,
     certificate_request,
     create_intermediate,
     create_root,
@@ -27,7 +29,10 @@ from slixmpp_e2e.certificates.keys import (
     subject_key,
 )
 from slixmpp_e2e.certificates.names import certificate_jids, request_jids
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
+from tests.certificates.building import key_usage
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 JULIET = "juliet@example.com"
@@ -133,7 +138,7 @@ class TestEndEntity:
             assert usage.critical
             assert usage.value.digital_signature
             assert usage.value.key_encipherment is algorithm.startswith("rsa")
-            assert not usage.value.key_agreement
+            assert usage.value.key_agreement is algorithm.startswith("p-")
             assert not usage.value.key_cert_sign
             purposes = extension(certificate, x509.ExtendedKeyUsage)
             assert not purposes.critical
@@ -287,6 +292,71 @@ class TestRequest:
         assert certificate_jids(certificate) == {"nurse@example.com"}
         with pytest.raises(CertificateError, match=r"does not ask for romeo@example\.net"):
             issue_certificate(request, authority=root, now=NOW, jids=["romeo@example.net"])
+
+
+@pytest.fixture(scope="module")
+def pair(keys):
+    first = certificate_request(keys["ed25519"], [JULIET])
+    key = x25519.X25519PrivateKey.generate()
+    second = encryption_request(
+        key.public_key(), [JULIET], subject=first.subject, signing_key=keys["ed25519"]
+    )
+    return key, first, second
+
+
+class TestEncryptionRequest:
+    """A request for an X25519 key, signed by the Ed25519 key of the same owner."""
+
+    def test_it_asks_for_the_same_and_is_signed_by_the_other_key(self, pair, keys):
+        key, first, second = pair
+        assert second.public_key() == key.public_key()
+        assert (second.subject, request_jids(second)) == (first.subject, {JULIET})
+        assert stated_key(second, keys["ed25519"].public_key()) == key.public_key()
+
+    def test_its_certificate_is_for_key_agreement_only(self, pair, keys, chain):
+        key, _, second = pair
+        signed_by = keys["ed25519"].public_key()
+        certificate = issue_certificate(second, authority=chain, now=NOW, signed_by=signed_by)
+        assert certificate.public_key() == key.public_key()
+        assert certificate_jids(certificate) == {JULIET}
+        usage = extension(certificate, x509.KeyUsage).value
+        assert usage == key_usage("key_agreement")
+        purposes = extension(certificate, x509.ExtendedKeyUsage).value
+        assert list(purposes) == [ExtendedKeyUsageOID.EMAIL_PROTECTION]
+        parsed = ParsedCertificate.from_x509(certificate)
+        above = [ParsedCertificate.from_x509(each) for each in chain.intermediates]
+        assert PathValidator([chain.root]).validate(parsed, above, at=NOW)[-1] == chain.root
+
+    def test_nobody_gets_one_without_the_key_that_signed_it(self, pair, keys, root):
+        with pytest.raises(CertificateError, match="request"):
+            issue_certificate(pair[2], authority=root, now=NOW)
+        other = generate_key("ed25519").public_key()
+        with pytest.raises(CertificateError, match="not signed by the key of the first one"):
+            issue_certificate(pair[2], authority=root, now=NOW, signed_by=other)
+
+    def test_a_change_of_it_is_found(self, pair, keys, root):
+        octets = pair[2].public_bytes(Encoding.DER)
+        raw = pair[0].public_key().public_bytes_raw()
+        signed_by = keys["ed25519"].public_key()
+        for old, new in ((b"im:juliet", b"im:romeoo"), (raw, bytes(32))):
+            changed = x509.load_der_x509_csr(octets.replace(old, new))
+            with pytest.raises(CertificateError, match="not signed by"):
+                issue_certificate(changed, authority=root, now=NOW, signed_by=signed_by)
+
+    def test_a_key_that_signs_has_to_sign_for_itself(self, keys, root):
+        signed_by = keys["ed25519"].public_key()
+        with pytest.raises(CertificateError, match="sign for themselves"):
+            issue_certificate(
+                certificate_request(keys["p-256"], [JULIET]), authority=root, now=NOW, signed_by=signed_by
+            )
+
+    def test_a_self_signed_owner_issues_it_to_himself(self, pair, keys):
+        own = self_signed_certificate(keys["ed25519"], [JULIET], now=NOW, days=10)
+        itself = CertificationAuthority(own, keys["ed25519"])
+        signed_by = keys["ed25519"].public_key()
+        certificate = issue_certificate(pair[2], authority=itself, now=NOW, signed_by=signed_by)
+        certificate.verify_directly_issued_by(own)
+        assert certificate.not_valid_after_utc == own.not_valid_after_utc
 
 
 class TestAuthority:

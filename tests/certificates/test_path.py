@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from tests.certificates.building import (
     JULIET,
     MAIL,
     SERVER,
+    again,
     authority,
     certificate,
     end_entity,
@@ -24,12 +26,14 @@ from tests.certificates.building import (
     names,
     new_key,
     purposes,
+    with_sha1,
 )
 from tests.pki import MOMENT, PKI, VALID_FROM, VALID_UNTIL, Entity
 
 NO_CA = x509.BasicConstraints(ca=False, path_length=None)
 A_CA = x509.BasicConstraints(ca=True, path_length=None)
 DAY = timedelta(days=1)
+POLICY_MAPPINGS = x509.ObjectIdentifier("2.5.29.33")
 
 
 class TestUsage:
@@ -42,10 +46,10 @@ class TestUsage:
             ([key_usage("digital_signature")], True, False),
             ([key_usage("content_commitment")], True, False),
             ([key_usage("key_encipherment")], False, True),
-            ([key_usage("data_encipherment")], False, False),
             ([key_usage("key_agreement")], False, False),
-            ([key_usage("key_cert_sign", "crl_sign")], False, False),
             ([key_usage("key_agreement", "encipher_only")], False, False),
+            ([key_usage("data_encipherment")], False, False),
+            ([key_usage("key_cert_sign", "crl_sign")], False, False),
             ([purposes(MAIL)], True, True),
             ([purposes(ANY)], True, True),
             ([purposes(CLIENT, MAIL)], True, True),
@@ -58,8 +62,27 @@ class TestUsage:
             ([A_CA, key_usage("digital_signature", "key_encipherment"), purposes(MAIL)], False, False),
         ],
     )
-    def test_the_extensions_decide(self, extensions, signs, receives):
-        found = certificate(new_key(), extensions)
+    def test_the_extensions_decide(self, pki: PKI, extensions, signs, receives):
+        self._check(certificate(pki["juliet"].key, extensions), signs, receives)
+
+    @pytest.mark.parametrize("name", ["p-256", "p-384", "x25519"])
+    @pytest.mark.parametrize(
+        ("bits", "signs", "receives"),
+        [
+            (("digital_signature", "key_agreement"), True, True),
+            (("digital_signature",), True, False),
+            (("digital_signature", "key_encipherment"), True, False),  # RFC 8813 3: it means nothing here
+            (("key_agreement",), False, True),
+            (("key_agreement", "encipher_only"), False, True),
+            (("key_agreement", "decipher_only"), False, False),  # RFC 5280 4.2.1.3
+        ],
+    )
+    def test_an_elliptic_curve_key_receives_by_agreement(self, pki: PKI, root, name, bits, signs, receives):
+        found = certificate(pki[name].key, [key_usage(*bits)], issuer=root)
+        self._check(found, signs, receives)
+
+    @staticmethod
+    def _check(found, signs, receives):
         for purpose, allowed in (("sign", signs), ("encrypt", receives)):
             if allowed:
                 check_usage(found, purpose)
@@ -233,7 +256,151 @@ class TestNameConstraints:
         refused(root, leaf, issuer)
 
 
+class TestStrength:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def rsa_root() -> Entity:
+        return self_signed_ca(2048)
+
+    @pytest.mark.parametrize(("bits", "found"), [(1024, False), (2047, False), (2048, True), (3072, True)])
+    @pytest.mark.parametrize("which", ["anchor", "between"])
+    def test_a_ca_has_an_rsa_key_of_2048_bits_at_least(self, root, bits, found, which):
+        issuer = self_signed_ca(bits, issuer=root if which == "between" else None)
+        leaf, anchor = end_entity(issuer=issuer), root if which == "between" else issuer
+        if found:
+            assert validate(anchor, leaf, issuer)
+        else:
+            refused(anchor, leaf, issuer)
+
+    @pytest.mark.parametrize("which", ["end entity", "between"])
+    def test_nobody_is_believed_by_a_sha1_signature(self, rsa_root, which):
+        between = authority("Between", issuer=rsa_root)
+        if which == "between":
+            leaf, hints = end_entity(issuer=between), [resigned(between, rsa_root)]
+        else:
+            leaf, hints = resigned(end_entity(issuer=rsa_root), rsa_root), []
+        refused(rsa_root, leaf, *hints)
+
+    def test_what_an_anchor_says_of_itself_does_not_matter(self, rsa_root):
+        old = resigned(rsa_root, rsa_root)
+        assert old.certificate.signature_hash_algorithm.name == "sha1"
+        assert validate(old, end_entity(issuer=rsa_root))
+
+    def test_an_anchor_that_another_has_signed_with_sha1_is_none(self, rsa_root):
+        between = resigned(authority("Between", issuer=rsa_root), rsa_root)
+        refused(between, end_entity(issuer=between))
+
+
+def self_signed_ca(bits: int, issuer: Entity | None = None) -> Entity:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+    extensions = (x509.BasicConstraints(ca=True, path_length=None), key_usage("key_cert_sign", "crl_sign"))
+    return Entity("RSA", key, certificate(key, extensions, subject=f"RSA {bits}", issuer=issuer))
+
+
+def resigned(entity: Entity, issuer: Entity) -> Entity:
+    """Somebody with the same certificate, but an RSA-SHA-1 signature."""
+    der = with_sha1(entity.der, issuer.key)
+    return Entity(entity.name, entity.key, x509.load_der_x509_certificate(der))
+
+
+ONE, TWO, ANY_POLICY = (
+    x509.ObjectIdentifier(each) for each in ("1.3.6.1.4.1.99999.1", "1.3.6.1.4.1.99999.2", "2.5.29.32.0")
+)
+
+
+def under(*policies: x509.ObjectIdentifier) -> x509.CertificatePolicies:
+    return x509.CertificatePolicies([x509.PolicyInformation(each, None) for each in policies])
+
+
+class TestPolicies:
+    """RFC 5280 6.1, explicit policy; tests/certificates/test_pkits.py has many more."""
+
+    @pytest.mark.parametrize(
+        ("of_ca", "of_leaf", "found"),
+        [
+            ([], [], False),
+            ([under(ONE)], [under(ONE)], True),
+            ([under(ONE, TWO)], [under(TWO)], True),
+            ([under(ONE)], [under(TWO)], False),
+            ([under(ONE)], [], False),
+            ([], [under(ONE)], False),
+            ([under(ANY_POLICY)], [under(ONE)], True),
+            ([under(ONE)], [under(ANY_POLICY)], True),
+            ([under(ANY_POLICY)], [under(ANY_POLICY)], True),
+            ([under(ANY_POLICY), x509.InhibitAnyPolicy(0)], [under(ANY_POLICY)], False),
+            ([under(ANY_POLICY), x509.InhibitAnyPolicy(1)], [under(ANY_POLICY)], True),
+            ([under(ONE), x509.UnrecognizedExtension(POLICY_MAPPINGS, b"\x30\x00")], [under(ONE)], False),
+        ],
+    )
+    def test_where_a_ca_demands_one_the_path_must_have_one(self, root, of_ca, of_leaf, found):
+        for demanded in (True, False):
+            demand = [x509.PolicyConstraints(0, None)] if demanded else []
+            issuer = authority("Under a policy", *of_ca, *demand, issuer=root)
+            leaf = end_entity(*of_leaf, issuer=issuer)
+            if found or not demanded:
+                assert validate(root, leaf, issuer)
+            else:
+                refused(root, leaf, issuer)
+
+    def test_it_may_be_demanded_only_further_down(self, root):
+        for skipped, found in ((0, False), (2, False), (3, True)):  # RFC 5280 6.1.5 (a)
+            issuer = authority("Under a policy", x509.PolicyConstraints(skipped, None), issuer=root)
+            below = authority("Below", issuer=issuer)
+            leaf = end_entity(issuer=below)
+            if found:
+                assert validate(root, leaf, below, issuer)
+            else:
+                refused(root, leaf, below, issuer)
+
+    def test_an_end_entity_may_demand_it_of_its_own_path(self, root):
+        demand = x509.PolicyConstraints(0, None)
+        refused(root, end_entity(demand, issuer=root))
+        assert validate(root, end_entity(demand, under(ONE), issuer=root))
+        assert validate(root, end_entity(x509.PolicyConstraints(1, None), issuer=root))
+        assert validate(root, end_entity(x509.PolicyConstraints(None, 0), issuer=root))
+
+
 class TestMemory:
+    def test_what_came_along_is_part_of_the_question(self, root):
+        """Another CA certificate for the same key: who sends it does not choose for the others."""
+        first = authority("Middle", issuer=root)
+        second = Entity("Middle", first.key, again(first, root))
+        leaf = end_entity(issuer=first)
+        paths = PathValidator([root.certificate])
+        assert paths.validate(leaf.parsed, [first.parsed], at=MOMENT)[1] == first.certificate
+        assert paths.validate(leaf.parsed, [second.parsed], at=MOMENT)[1] == second.certificate
+        assert paths.validate(leaf.parsed, at=MOMENT)[1] == first.certificate
+
+    def test_a_path_can_avoid_somebody(self, root):
+        first = authority("Middle", issuer=root)
+        second = Entity("Middle", first.key, again(first, root))
+        leaf, hints = end_entity(issuer=first), [first.parsed, second.parsed]
+        paths = PathValidator([root.certificate])
+        for avoided, other in ((first, second), (second, first)):
+            avoiding = [avoided.parsed.fingerprint]
+            assert paths.validate(leaf.parsed, hints, at=MOMENT, avoiding=avoiding)[1] == other.certificate
+        both = [each.fingerprint for each in hints]
+        with pytest.raises(CertificateError):
+            paths.validate(leaf.parsed, hints, at=MOMENT, avoiding=both)
+
+    def test_of_very_many_that_came_along_the_first_are_looked_at(self, root, middle):
+        leaf, stranger = end_entity(issuer=middle), end_entity(issuer=root).parsed
+        paths = PathValidator([root.certificate])
+        assert paths.validate(leaf.parsed, [*[stranger] * 31, middle.parsed], at=MOMENT)
+        with pytest.raises(CertificateError):
+            PathValidator([root.certificate]).validate(
+                leaf.parsed, [*[stranger] * 32, middle.parsed], at=MOMENT
+            )
+
+    def test_an_expired_path_without_hints_gives_way_to_a_new_one(self, root):
+        short = authority("Middle", issuer=root, valid_until=MOMENT)
+        long = Entity("Middle", short.key, again(short, root))
+        leaf, later = end_entity(issuer=short), MOMENT + DAY
+        paths = PathValidator([root.certificate])
+        paths.validate(leaf.parsed, [short.parsed], at=MOMENT)
+        path = paths.validate(leaf.parsed, [long.parsed], at=later)
+        assert paths.validate(leaf.parsed, at=later) is path
+
     def test_a_path_is_remembered_without_its_hints(self, root, middle):
         leaf = end_entity(issuer=middle)
         paths = PathValidator([root.certificate])

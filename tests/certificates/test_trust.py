@@ -6,19 +6,23 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.report import Trust
 from tests.certificates.building import (
     JULIET,
+    LISTED,
     MAIL,
     SERVER,
+    again,
     authority,
     certificate,
     end_entity,
     key_usage,
     names,
     purposes,
+    revocation_list,
 )
 from tests.pki import MOMENT, PKI, Entity
 
@@ -46,9 +50,9 @@ def judge(
     return judging.judge(jid, entity.parsed, [hint.parsed for hint in hints], at=at, purpose=purpose)
 
 
-def refusal(judging: Authority, entity: Entity, **options) -> UntrustedError:
+def refusal(judging: Authority, entity: Entity, *hints: Entity, **options) -> UntrustedError:
     with pytest.raises(UntrustedError) as caught:
-        judge(judging, entity, **options)
+        judge(judging, entity, *hints, **options)
     return caught.value
 
 
@@ -131,6 +135,91 @@ class TestPins:
         assert refusal(judging, own).why == "untrusted"
 
 
+class TestRevocation:
+    def judging(self, store, root, policy, *lists: bytes, **options) -> Authority:
+        checker = RevocationChecker(policy)
+        for der in lists:
+            checker.lists.add(der)
+        return Authority(store, paths=PathValidator([root.certificate]), revocation=checker, **options)
+
+    @pytest.mark.requirement("6120-13.7.2-1")
+    @pytest.mark.parametrize(
+        ("state", "off", "soft", "hard"),
+        [
+            ("good", "off", "good", "good"),
+            ("unknown", "off", "unknown", None),
+            ("expired", "off", "expired", None),
+            ("revoked", "off", None, None),
+        ],
+    )
+    def test_the_policy_decides(self, store, root, leaf, state, off, soft, hard):
+        lists = {
+            "good": [revocation_list(root)],
+            "unknown": [],
+            "expired": [revocation_list(root, until=LISTED)],
+            "revoked": [revocation_list(root, leaf)],
+        }
+        for policy, said in (("off", off), ("soft", soft), ("hard", hard)):
+            judging = self.judging(store, root, policy, *lists[state])
+            if said is not None:
+                assert judge(judging, leaf).revocation == said
+            else:
+                why = "revoked" if state == "revoked" else "revocation-unknown"
+                assert refusal(judging, leaf).why == why
+
+    def test_a_refusal_says_which_certificate_when_and_why(self, store, root, leaf):
+        said = str(refusal(self.judging(store, root, "soft", revocation_list(root, leaf)), leaf))
+        assert f"{leaf.certificate.serial_number:x}" in said
+        assert "2026-10-31" in said
+
+    def test_nobody_who_was_revoked_is_encrypted_to(self, store, root, leaf):
+        judging = self.judging(store, root, "soft", revocation_list(root, leaf))
+        assert refusal(judging, leaf, purpose="encrypt").why == "revoked"
+
+    def test_around_a_revoked_ca_there_may_be_another_path(self, store, root):
+        old = authority("Middle", issuer=root)
+        new, subject = Entity("Middle", old.key, again(old, root)), end_entity(issuer=old)
+        judging = self.judging(store, root, "soft", revocation_list(root, old))
+        assert refusal(judging, subject, old).why == "revoked"
+        for hints in ([old, new], [new, old]):
+            found = judge(judging, subject, *hints)
+            assert found.chain == (subject.certificate, new.certificate, root.certificate)
+
+    def test_how_many_other_paths_are_tried_is_bounded(self, store, root):
+        old = authority("Middle", issuer=root)
+        others = [Entity("Middle", old.key, again(old, root)) for _ in range(6)]
+        subject = end_entity(issuer=old)
+        for revoked, found in ((2, True), (5, False)):  # of seven; the good ones come last
+            judging = self.judging(store, root, "soft", revocation_list(root, old, *others[:revoked]))
+            if found:
+                assert judge(judging, subject, old, *others).trust is Trust.PKIX
+            else:
+                assert refusal(judging, subject, old, *others).why == "revoked"
+
+    @pytest.mark.parametrize("policy", ["soft", "hard"])
+    def test_a_pinned_certificate_counts_until_its_ca_has_revoked_it(self, store, root, leaf, policy):
+        pins = pinned(leaf)
+        for lists in ([], [revocation_list(root, until=LISTED)], [revocation_list(root)]):
+            assert judge(self.judging(store, root, policy, *lists, pins=pins), leaf).trust is Trust.PINNED
+        revoked = self.judging(store, root, policy, revocation_list(root, leaf), pins=pins)
+        assert refusal(revoked, leaf).why == "revoked"
+
+    def test_what_became_of_the_ca_does_not_matter_to_a_pin(self, store, root):
+        middle = authority("Middle", issuer=root)
+        subject = end_entity(issuer=middle)
+        judging = self.judging(store, root, "soft", revocation_list(root, middle), pins=pinned(subject))
+        assert judge(judging, subject, middle).trust is Trust.PINNED
+        lonely = end_entity()
+        judging = self.judging(store, root, "soft", revocation_list(root), pins=pinned(lonely))
+        assert judge(judging, lonely).trust is Trust.PINNED
+
+    def test_an_anchor_that_is_somebodys_own_is_not_asked_about(self, store):
+        own = end_entity()
+        lists = revocation_list(own, own)
+        assert judge(self.judging(store, own, "hard", lists), own).revocation == "off"
+        assert judge(self.judging(store, own, "hard", lists, pins=pinned(own)), own).trust is Trust.PINNED
+
+
 class TestNames:
     @pytest.mark.requirement("3923-6.3-10", "3923-6.3-11")
     @pytest.mark.parametrize(
@@ -167,8 +256,8 @@ class TestKeys:
         [
             ((key_usage("digital_signature"),), "sign", True),
             ((key_usage("digital_signature"),), "encrypt", False),
-            ((key_usage("key_encipherment"),), "sign", False),
-            ((key_usage("key_encipherment"),), "encrypt", True),
+            ((key_usage("key_agreement"),), "sign", False),
+            ((key_usage("key_agreement"),), "encrypt", True),
             ((purposes(MAIL),), "sign", True),
             ((purposes(SERVER),), "sign", False),
         ],

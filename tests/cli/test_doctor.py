@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from slixmpp_e2e.cli.encoding import encode_certificates
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.sqlite import SQLiteStore
+from tests.certificates.building import revocation_list
 from tests.pki import MOMENT, VALID_FROM, VALID_UNTIL
 
 JULIET = "juliet@example.com"
@@ -147,7 +148,7 @@ class TestOwn:
         assert problems(found) == [
             ("warning", "certificate"),
             ("error", "certificate"),
-            ("error", "certificate"),
+            ("warning", "encryption certificate"),
         ]
         assert text_of(found, "warning", "certificate").endswith("but not as pres: and xmppAddr")
         Path("juliet.crt").write_bytes(
@@ -156,15 +157,18 @@ class TestOwn:
         _, found = examine(*OWN, "--trust", "tofu")
         assert ("error", "certificate", "it names no JID") in found
 
-    def test_who_has_no_key_to_encrypt_to_is_told_how_to_get_one(self, examine):
-        own = ("--certificate", "p-256.crt", "--key", "p-256.key")
-        assert problems(examine(*own, *ANCHORS)[1]) == [("warning", "encryption certificate")]
-        second = ("--encryption-certificate", "rsa-3072.crt", "--encryption-key", "rsa-3072.key")
-        _, found = examine(*own, *second, *ANCHORS)
-        assert problems(found) == []
+    def test_who_has_no_key_to_encrypt_to_is_told_how_to_get_one(self, run, examine):
+        assert run("keygen", JULIET, "--algorithm", "ed25519")[0] == 0
+        now = datetime.now(UTC)
+        own = ("--certificate", f"{JULIET}.crt", "--key", f"{JULIET}.key", "--trust", "tofu")
+        assert problems(examine(*own, at=now)[1]) == [("warning", "encryption certificate")]
+        second = ("--encryption-certificate", f"{JULIET}.encryption.crt")
+        second += ("--encryption-key", f"{JULIET}.encryption.key")
+        _, found = examine(*own, *second, at=now)
+        assert [each for each in found if each[0] == "error"] == []
         assert ("ok", "encryption certificate", "it may be used to encrypt") in found
         other = ("--encryption-certificate", "romeo.crt", "--encryption-key", "romeo.key")
-        assert ("error", "key and certificate") in problems(examine(*own, *other, *ANCHORS)[1])
+        assert ("error", "key and certificate") in problems(examine(*own, *other, at=now)[1])
 
     @pytest.mark.parametrize(
         ("mode", "level"), [(0o640, "warning"), (0o644, "error"), (0o660, "error"), (0o400, None)]
@@ -179,6 +183,44 @@ class TestOwn:
         assert "other users can replace it" in text_of(found, "warning", "juliet.key")
         directory.chmod(0o1777)
         assert problems(examine(*OWN, *ANCHORS)[1]) == []
+
+
+class TestRevocation:
+    CRLS = ("--crls", "lists.crl")
+
+    def write(self, pki, *revoked, until=VALID_UNTIL, number=1):
+        Path("lists.crl").write_bytes(revocation_list(pki.intermediate, *revoked, until=until, number=number))
+
+    def test_who_is_not_on_the_list_is_said_to_be_good(self, examine, pki):
+        self.write(pki)
+        Path("root.crl").write_bytes(revocation_list(pki.root))
+        _, found = examine(*OWN, *ANCHORS, *self.CRLS, "--crls", "root.crl", "--revocation", "hard")
+        assert problems(found) == []
+        assert ("ok", "certificate", "it was not revoked, as far as the lists say") in found
+
+    def test_our_own_certificate_revoked_is_an_error(self, examine, pki):
+        self.write(pki, pki["juliet"])
+        _, found = examine(*OWN, *ANCHORS, *self.CRLS)
+        assert text_of(found, "error", "certificate") == "it was revoked"
+        assert problems(examine(*OWN, *ANCHORS, *self.CRLS, "--revocation", "off")[1]) == []
+
+    def test_a_peer_who_was_revoked_is_not_believed(self, examine, pki):
+        self.write(pki, pki["romeo"])
+        _, found = examine(*OWN, *ANCHORS, *self.CRLS, "--peer-certificates", "romeo.crt")
+        assert "revoked" in text_of(found, "warning", "peer_certificates")
+
+    def test_a_list_that_is_late_is_named(self, examine, pki):
+        self.write(pki, until=MOMENT - timedelta(days=1))
+        _, found = examine(*OWN, *ANCHORS, *self.CRLS)
+        assert "should have been replaced" in text_of(found, "warning", "crls")
+        _, found = examine(*OWN, *ANCHORS, *self.CRLS, "--revocation", "hard")
+        assert "whether it was revoked is" in text_of(found, "warning", "certificate")
+
+    @pytest.mark.parametrize("content", [None, b"nothing"])
+    def test_a_list_that_can_not_be_read_is_an_error(self, examine, content):
+        if content is not None:
+            Path("lists.crl").write_bytes(content)
+        assert ("error", "crls") in problems(examine(*OWN, *ANCHORS, *self.CRLS)[1])
 
 
 class TestPeers:

@@ -29,6 +29,9 @@ from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.cli import files, main
 from slixmpp_e2e.cli.encoding import encode_key
 from slixmpp_e2e.cli.structure import describe_object
+from slixmpp_e2e.plugin.configuration import DEFAULTS, load_identity
+from tests.certificates import building
+from tests.certificates.building import key_usage, new_key
 
 JULIET = "juliet@example.com"
 VECTORS = Path(__file__).parent.parent / "vectors" / "pki"
@@ -73,13 +76,47 @@ class TestKeygen:
         assert made.fingerprint(hashes.SHA256()).hex(":").upper() in output
         assert "Next:" in output
 
-    @pytest.mark.parametrize("algorithm", ["p-256", "p-384", "ed25519"])
-    def test_it_says_when_a_key_can_only_sign(self, run, algorithm):
+    @pytest.mark.parametrize("algorithm", ["p-256", "p-384"])
+    def test_an_elliptic_curve_key_signs_and_decrypts(self, run, algorithm):
         code, _, errors = run("keygen", JULIET, "--algorithm", algorithm)
-        assert code == 0
-        assert algorithm in errors
-        assert "can't be encrypted to it yet" in errors
-        assert JULIET in errors
+        assert (code, errors) == (0, "")
+        assert "for signing:     yes" in run("show", f"{JULIET}.crt")[1]
+        assert "for decrypting:  yes" in run("show", f"{JULIET}.crt")[1]
+        assert sorted(path.name for path in Path().glob(f"{JULIET}*")) == [f"{JULIET}.crt", f"{JULIET}.key"]
+
+    @pytest.mark.parametrize("options", [(), ("--password-file", "password")], ids=["plain", "password"])
+    def test_a_key_that_only_signs_gets_one_beside_it_that_decrypts(self, run, options):
+        code, output, errors = run("keygen", JULIET, "--algorithm", "ed25519", *options)
+        assert (code, errors) == (0, "")
+        assert mode(f"{JULIET}.encryption.key") == 0o600
+        second = certificate(f"{JULIET}.encryption.crt")
+        assert second.fingerprint(hashes.SHA256()).hex(":").upper() in output
+        second.verify_directly_issued_by(certificate(f"{JULIET}.crt"))
+        found = load_identity(
+            {
+                **DEFAULTS,
+                "certificate": f"{JULIET}.crt",
+                "private_key": f"{JULIET}.key",
+                "encryption_certificate": f"{JULIET}.encryption.crt",
+                "encryption_private_key": f"{JULIET}.encryption.key",
+                "password": "correct horse" if options else None,
+            }
+        )
+        assert found.recipient.certificate == second
+        shown = run("show", f"{JULIET}.encryption.crt")[1]
+        assert "usages:          keyAgreement, emailProtection" in shown
+        assert "for signing:     no: its key only decrypts; its key usage lacks digitalSignature" in shown
+        assert "for decrypting:  yes" in shown
+        assert "for decrypting:  no: its key only signs" in run("show", f"{JULIET}.crt")[1]
+
+    def test_the_second_key_is_never_replaced_either(self, run):
+        Path(f"{JULIET}.encryption.key").write_text("precious")
+        for command in ("keygen", "request"):
+            code, _, errors = run(command, JULIET, "--algorithm", "ed25519")
+            assert code == 1
+            assert f"{JULIET}.encryption.key exists already" in errors
+        assert Path(f"{JULIET}.encryption.key").read_text() == "precious"
+        assert not Path(f"{JULIET}.key").exists()
 
     @pytest.mark.requirement("3851-4.1-1")
     def test_only_the_owner_can_read_the_key_whatever_the_umask(self, run, monkeypatch):
@@ -241,6 +278,46 @@ class TestAtomicWriting:
 
 class TestAuthority:
     @pytest.mark.parametrize("intermediate", [False, True])
+    def test_one_request_file_for_two_keys_becomes_two_certificates(self, run, intermediate):
+        run(*quick("ca", "Verona CA", *(["--intermediate"] if intermediate else [])))
+        assert run("request", JULIET, "--algorithm", "ed25519")[0] == 0
+        shown = run("show", f"{JULIET}.csr")[1]
+        assert "signature:       valid" in shown
+        assert "signature:       by the key of the first request" in shown
+        code, output, errors = run("sign", f"{JULIET}.csr", "--ca", "ca")
+        assert (code, errors) == (0, "")
+        above = certificate("ca/intermediate.crt" if intermediate else "ca/ca.crt")
+        for which, algorithm in (("", "Ed25519"), (".encryption", "X25519")):
+            made = certificate(f"{JULIET}{which}.crt")
+            made.verify_directly_issued_by(above)
+            assert certificate_jids(made) == {JULIET}
+            assert type(made.public_key()).__name__ == f"{algorithm}PublicKey"
+            assert made.fingerprint(hashes.SHA256()).hex(":").upper() in output
+            assert Path(f"{JULIET}{which}.chain.crt").exists() is intermediate
+
+    def test_a_second_request_that_the_first_key_did_not_sign_gets_nothing(self, run):
+        run(*quick("ca", "Verona CA"))
+        run("request", JULIET, "--algorithm", "ed25519")
+        mixed = Path(f"{JULIET}.csr").read_bytes().split(b"-----BEGIN ")
+        run("request", JULIET, "--algorithm", "ed25519", "--force")
+        other = Path(f"{JULIET}.csr").read_bytes().split(b"-----BEGIN ")
+        run(*quick("request", "romeo@example.net"))
+        ec_request = Path("romeo@example.net.csr").read_bytes().split(b"-----BEGIN ")
+        for first, second, reason in (
+            (mixed[1], other[2], "not signed by the key of the first"),
+            (ec_request[1], other[2], "Only an Ed25519 key"),
+            (mixed[2], mixed[1], "request"),
+        ):
+            Path("mixed.csr").write_bytes(b"-----BEGIN " + first + b"-----BEGIN " + second)
+            code, _, errors = run("sign", "mixed.csr", "--ca", "ca")
+            assert code == 1
+            assert reason in errors
+        assert "NOT VALID: nobody states" in run("show", "mixed.csr")[1]
+        Path("three.csr").write_bytes(b"-----BEGIN " + b"-----BEGIN ".join([*mixed[1:], mixed[2]]))
+        assert run("sign", "three.csr", "--ca", "ca")[0] == 2
+        assert not list(Path().glob("*.crt"))
+
+    @pytest.mark.parametrize("intermediate", [False, True])
     def test_a_request_becomes_a_certificate(self, run, intermediate):
         options = ["--intermediate"] if intermediate else []
         assert run(*quick("ca", "Verona CA", *options, "--password-file", "password"))[0] == 0
@@ -370,9 +447,11 @@ class TestShow:
 
     def test_it_says_why_a_certificate_is_not_good_for_something(self, run):
         run(*quick("keygen", JULIET))
-        output = run("show", f"{JULIET}.crt")[1]
+        only_signs = building.certificate(new_key(), [building.names(JULIET), key_usage("digital_signature")])
+        Path("signs.crt").write_bytes(only_signs.public_bytes(Encoding.PEM))
+        output = run("show", "signs.crt")[1]
         assert "for signing:     yes" in output
-        assert "for decrypting:  no: stanzas can be encrypted to RSA keys only" in output
+        assert "for decrypting:  no: its key usage lacks keyAgreement" in output
         run(*quick("ca", "Verona CA"))
         output = run("show", "ca/ca.crt")[1]
         assert "for signing:     no: its extended" not in output
@@ -662,11 +741,35 @@ class TestOpenSSL:
     def test_inspect_shows_a_recipient_with_an_elliptic_key(self, run):
         run(*quick("keygen", JULIET))
         Path("content").write_text("hello")
-        # The certificate does not allow keyAgreement; OpenSSL does not mind.
         openssl(*f"cms -encrypt -aes-128-cbc -in content -outform DER -out object {JULIET}.crt".split())
         output = run("inspect", "object")[1]
         assert "recipient 1 of 1: KeyAgreeRecipientInfo" in output
+        assert "  key encryption: dhSinglePass-stdDH-sha1kdf-scheme" in output
         assert f"  for serial number {certificate(f'{JULIET}.crt').serial_number:x} of " in output
+
+    def test_inspect_shows_a_recipient_that_is_named_by_its_key(self, run):
+        run(*quick("keygen", JULIET))
+        Path("content").write_text("hello")
+        openssl(
+            *[
+                "cms",
+                "-encrypt",
+                "-keyid",
+                "-aes-128-cbc",
+                "-in",
+                "content",
+                "-outform",
+                "DER",
+                "-out",
+                "object",
+            ],
+            *f"-recip {JULIET}.crt -keyopt ecdh_kdf_md:sha256".split(),
+        )
+        code, output, errors = run("inspect", "object")
+        assert (code, errors) == (0, "")
+        key = x509.SubjectKeyIdentifier.from_public_key(certificate(f"{JULIET}.crt").public_key())
+        assert f"  for subject key identifier {key.digest.hex()}" in output
+        assert "  key encryption: dhSinglePass-stdDH-sha256kdf-scheme" in output
 
     def test_inspect_shows_certificates_without_signers(self, run):
         run(*quick("keygen", JULIET))

@@ -5,7 +5,7 @@ from datetime import datetime
 from slixmpp_e2e.cms.algorithms import AES128_CBC, ContentCipher
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.enveloped_data import encrypt, parse_enveloped_data
-from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
+from slixmpp_e2e.cms.recipients import DecryptionKeys, recipient_for
 from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, parse_signed_data, sign
 from slixmpp_e2e.errors import RemoteError, UndecryptableError
 from tests.pki import MOMENT, Entity
@@ -21,7 +21,7 @@ def protect(
 ) -> bytes:
     """Sign, then encrypt."""
     signed = sign(content, Signer(signer.key, signer.parsed), signing_time=moment)
-    return encrypt(signed, [KeyTransportRecipient(recipient.parsed)], cipher=cipher)
+    return encrypt(signed, [recipient_for(recipient.parsed)], cipher=cipher)
 
 
 def unprotect(data: bytes, keys: DecryptionKeys, pool: CertificatePool) -> tuple[bytes, VerifiedSigner]:

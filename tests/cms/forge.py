@@ -53,6 +53,7 @@ def signed_data(
     certificates: Sequence[bytes] = (),
     *,
     kind: bytes = ID_DATA,
+    crls: Sequence[bytes] = (),
 ) -> bytes:
     """Return a ContentInfo with a SignedData."""
     encapsulated = () if content is None else (tlv(CONSTRUCTED, octet_string(content)),)
@@ -65,6 +66,7 @@ def signed_data(
                 tlv(SET, SHA256.algorithm_identifier),
                 sequence(kind, *encapsulated),
                 tlv(CONSTRUCTED, *certificates) if certificates else b"",
+                tlv(CONSTRUCTED + 1, *crls) if crls else b"",
                 tlv(SET, *infos) if infos else tlv(SET, b""),
             ),
         ),

@@ -7,7 +7,7 @@ from asn1crypto import cms as asn1crypto_cms
 from asn1crypto import x509 as asn1crypto_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x448
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,7 +117,7 @@ def test_a_certificate_of_version_1_has_identifiers_too(juliet: Entity) -> None:
 # --------------------------------------------------------------------------- strength
 
 
-@pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
+@pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519", "x25519"])
 def test_the_usual_keys_are_strong(pki: PKI, name: str) -> None:
     assert pki[name].parsed.weakness is None
     pki[name].parsed.check_strength()
@@ -132,7 +132,7 @@ def test_the_usual_keys_are_strong(pki: PKI, name: str) -> None:
         pytest.param(lambda: ec.generate_private_key(ec.SECP256K1()).public_key(), id="secp256k1"),
         pytest.param(lambda: ec.generate_private_key(ec.SECP521R1()).public_key(), id="p-521"),
         pytest.param(lambda: ec.generate_private_key(ec.SECP224R1()).public_key(), id="p-224"),
-        pytest.param(lambda: x25519.X25519PrivateKey.generate().public_key(), id="x25519"),
+        pytest.param(lambda: x448.X448PrivateKey.generate().public_key(), id="x448"),
         pytest.param(lambda: ed448.Ed448PrivateKey.generate().public_key(), id="ed448"),
         pytest.param(lambda: dsa.generate_private_key(1024).public_key(), id="dsa"),
     ],

@@ -237,12 +237,24 @@ def test_another_structure_is_malformed(data: bytes) -> None:
         parse_signed_data(data)
 
 
-def test_revocation_lists_in_the_object_are_not_looked_at(juliet: Entity) -> None:
-    rest = Reader(signed_data(CONTENT, [_info(juliet)], [juliet.der])).enter()
-    kind, fields = rest.element(), rest.explicit(0).elements(limit=5)
-    fields.insert(4, tlv(0xA1, sequence()))
-    data = sequence(kind, tlv(0xA0, sequence(*fields)))
-    assert parse_signed_data(data).verify(CertificatePool())[0] == CONTENT
+def test_revocation_lists_in_the_object_are_handed_over_as_they_are(juliet: Entity) -> None:
+    ocsp = tlv(0xA1, b"\x06\x01\x2a")  # OtherRevocationInfoFormat, which nobody here reads
+    lists = [sequence(b"\x02\x01\x01"), sequence()]
+    data = signed_data(CONTENT, [_info(juliet)], [juliet.der], crls=[lists[0], ocsp, lists[1]])
+    parsed = parse_signed_data(data)
+    assert parsed.crls == tuple(lists)
+    assert parsed.verify(CertificatePool())[0] == CONTENT
+    assert parse_signed_data(signed_data(CONTENT, [_info(juliet)], [juliet.der])).crls == ()
+
+
+def test_no_more_than_sixteen_of_them_are_read(juliet: Entity) -> None:
+    for number in (16, 17):
+        data = signed_data(CONTENT, [_info(juliet)], crls=[sequence()] * number)
+        if number == 16:
+            assert len(parse_signed_data(data).crls) == 16
+        else:
+            with pytest.raises(MalformedError):
+                parse_signed_data(data)
 
 
 def test_content_with_something_behind_it_is_malformed(juliet: Entity) -> None:

@@ -2,10 +2,14 @@ import java.io.BufferedReader;
 import java.io.ByteArrayInputStream;
 import java.io.InputStreamReader;
 import java.security.KeyFactory;
+import java.security.KeyPair;
+import java.security.KeyPairGenerator;
 import java.security.PrivateKey;
 import java.security.Security;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
+import java.security.interfaces.ECPublicKey;
+import java.security.spec.ECGenParameterSpec;
 import java.security.spec.MGF1ParameterSpec;
 import java.security.spec.PKCS8EncodedKeySpec;
 import java.util.ArrayList;
@@ -36,12 +40,17 @@ import org.bouncycastle.cms.CMSEnvelopedDataGenerator;
 import org.bouncycastle.cms.CMSProcessableByteArray;
 import org.bouncycastle.cms.CMSSignedData;
 import org.bouncycastle.cms.CMSSignedDataGenerator;
+import org.bouncycastle.cms.KeyAgreeRecipientId;
+import org.bouncycastle.cms.RecipientInfoGenerator;
 import org.bouncycastle.cms.RecipientInformation;
 import org.bouncycastle.cms.RecipientInformationStore;
 import org.bouncycastle.cms.SignerInformation;
 import org.bouncycastle.cms.jcajce.JcaSignerInfoGeneratorBuilder;
 import org.bouncycastle.cms.jcajce.JcaSimpleSignerInfoVerifierBuilder;
 import org.bouncycastle.cms.jcajce.JceCMSContentEncryptorBuilder;
+import org.bouncycastle.cms.jcajce.JceKeyAgreeEnvelopedRecipient;
+import org.bouncycastle.cms.jcajce.JceKeyAgreeRecipientInfoGenerator;
+import org.bouncycastle.cms.jcajce.JceKeyAgreeRecipientId;
 import org.bouncycastle.cms.jcajce.JceKeyTransAuthEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransEnvelopedRecipient;
 import org.bouncycastle.cms.jcajce.JceKeyTransRecipientId;
@@ -59,7 +68,7 @@ import org.bouncycastle.operator.jcajce.JcaDigestCalculatorProviderBuilder;
  * <pre>
  * sign algorithm detached ber content extra-certificate (key certificate)+
  * verify signed-data detached content issuer
- * encrypt transport cipher key-identifier ber content certificate+
+ * encrypt transport-or-agreement cipher key-identifier ber content certificate+
  * decrypt enveloped-data key certificate
  * </pre>
  */
@@ -70,6 +79,17 @@ public final class BouncyCastlePeer {
             "aes256-cbc", CMSAlgorithm.AES256_CBC,
             "aes128-gcm", CMSAlgorithm.AES128_GCM,
             "aes256-gcm", CMSAlgorithm.AES256_GCM);
+
+    private static final Map<String, ASN1ObjectIdentifier> AGREEMENTS = Map.of(
+            "ecdh-sha1kdf", CMSAlgorithm.ECDH_SHA1KDF,
+            "ecdh-sha256kdf", CMSAlgorithm.ECDH_SHA256KDF,
+            "ecdh-sha384kdf", CMSAlgorithm.ECDH_SHA384KDF,
+            "ecdh-sha512kdf", CMSAlgorithm.ECDH_SHA512KDF,
+            "x25519-hkdf-sha256", new ASN1ObjectIdentifier("1.2.840.113549.1.9.16.3.19"));
+    private static final Map<String, ASN1ObjectIdentifier> WRAPS = Map.of(
+            "aes128", CMSAlgorithm.AES128_WRAP,
+            "aes192", CMSAlgorithm.AES192_WRAP,
+            "aes256", CMSAlgorithm.AES256_WRAP);
 
     public static void main(String[] arguments) throws Exception {
         Security.addProvider(new BouncyCastleProvider());
@@ -142,9 +162,12 @@ public final class BouncyCastlePeer {
 
     private static byte[] encrypt(String[] words) throws Exception {
         boolean keyIdentifier = Boolean.parseBoolean(words[3]);
-        List<JceKeyTransRecipientInfoGenerator> recipients = new ArrayList<>();
+        List<RecipientInfoGenerator> recipients = new ArrayList<>();
         for (String word : Arrays.copyOfRange(words, 6, words.length)) {
-            recipients.add(recipient(words[1], certificate(word), keyIdentifier).setProvider("BC"));
+            recipients.add(
+                    AGREEMENTS.containsKey(words[1])
+                            ? agreeing(words, certificate(word), keyIdentifier)
+                            : recipient(words[1], certificate(word), keyIdentifier).setProvider("BC"));
         }
         boolean ber = Boolean.parseBoolean(words[4]);
         CMSProcessableByteArray content = new CMSProcessableByteArray(octets(words[5]));
@@ -159,6 +182,27 @@ public final class BouncyCastlePeer {
         recipients.forEach(generator::addRecipientInfoGenerator);
         ContentInfo object = generator.generate(content, encryptor).toASN1Structure();
         return object.getEncoded(ber ? ASN1Encoding.BER : ASN1Encoding.DER);
+    }
+
+    /** With the key wrap that has keys as long as the cipher's: "aes128-cbc" goes with AES128_WRAP. */
+    private static RecipientInfoGenerator agreeing(String[] words, X509Certificate certificate, boolean keyIdentifier)
+            throws Exception {
+        KeyPairGenerator generator = KeyPairGenerator.getInstance("X25519", "BC");
+        if (certificate.getPublicKey() instanceof ECPublicKey) {
+            int size = ((ECPublicKey) certificate.getPublicKey()).getParams().getOrder().bitLength();
+            generator = KeyPairGenerator.getInstance("EC", "BC");
+            generator.initialize(new ECGenParameterSpec("secp" + size + "r1"));
+        }
+        KeyPair ephemeral = generator.generateKeyPair();
+        JceKeyAgreeRecipientInfoGenerator agreeing = new JceKeyAgreeRecipientInfoGenerator(
+                AGREEMENTS.get(words[1]),
+                ephemeral.getPrivate(),
+                ephemeral.getPublic(),
+                WRAPS.get(words[2].substring(0, 6)));
+        return (keyIdentifier
+                        ? agreeing.addRecipient(subjectKeyIdentifier(certificate), certificate.getPublicKey())
+                        : agreeing.addRecipient(certificate))
+                .setProvider("BC");
     }
 
     private static JceKeyTransRecipientInfoGenerator recipient(
@@ -185,16 +229,24 @@ public final class BouncyCastlePeer {
     private static byte[] decrypt(String[] words) throws Exception {
         byte[] object = octets(words[1]);
         PrivateKey key = key(words[2]);
-        JceKeyTransRecipientId me = new JceKeyTransRecipientId(certificate(words[3]));
+        boolean agreeing = !key.getAlgorithm().equals("RSA");
+        X509Certificate certificate = certificate(words[3]);
         boolean authenticated = ContentInfo.getInstance(object)
                 .getContentType()
                 .equals(CMSObjectIdentifiers.authEnvelopedData);
         RecipientInformationStore infos = authenticated
                 ? new CMSAuthEnvelopedData(object).getRecipientInfos()
                 : new CMSEnvelopedData(object).getRecipientInfos();
-        RecipientInformation info = infos.get(me);
+        RecipientInformation info = infos.get(
+                agreeing ? new JceKeyAgreeRecipientId(certificate) : new JceKeyTransRecipientId(certificate));
+        if (info == null && agreeing) { // this kind of id does not stand for both names
+            info = infos.get(new KeyAgreeRecipientId(subjectKeyIdentifier(certificate)));
+        }
         if (info == null) {
             throw new SecurityException("not for us");
+        }
+        if (agreeing) {
+            return info.getContent(new JceKeyAgreeEnvelopedRecipient(key).setProvider("BC"));
         }
         return info.getContent(authenticated
                 ? new JceKeyTransAuthEnvelopedRecipient(key).setProvider("BC")
@@ -217,7 +269,7 @@ public final class BouncyCastlePeer {
 
     private static PrivateKey key(String word) throws Exception {
         PKCS8EncodedKeySpec specification = new PKCS8EncodedKeySpec(octets(word));
-        for (String algorithm : List.of("RSA", "EC", "Ed25519")) {
+        for (String algorithm : List.of("RSA", "EC", "Ed25519", "X25519")) {
             try {
                 return KeyFactory.getInstance(algorithm, "BC").generatePrivate(specification);
             } catch (java.security.spec.InvalidKeySpecException error) {

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests.interop.peer import Cannot, Envelope, Tool
+from tests.interop.peer import AGREEMENTS, Cannot, Envelope, Tool
 from tests.pki import PKI
 
-_TRANSPORTS = frozenset({"rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256"})
+_TRANSPORTS = frozenset({"rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256"}) | AGREEMENTS
 _NO_ENVELOPES = "GnuTLS has PKCS #7 signatures and nothing else of CMS"
 _AN_ENVELOPE_OPTION = "(?i)p7-(encrypt|decrypt|envelop)"
 

@@ -2,14 +2,13 @@
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed25519, x25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from tests.interop.peer import KEY_IDENTIFIER, Cannot, Envelope, Tool, program, run
+from tests.interop.peer import AGREEMENTS, KEY_IDENTIFIER, ON_X25519, Cannot, Envelope, Tool, program, run
 from tests.pki import PKI
 
 _OAEP = frozenset({"rsa-oaep-sha1", "rsa-oaep-sha256"})
@@ -45,8 +44,26 @@ class NSS:
             "cmsutil always names recipients by issuer and serial number",
             missing="(?i)key ?id|subject",
         ),
+        Cannot(
+            "encrypt",
+            AGREEMENTS - {ON_X25519},
+            "NSS has key agreement in CMS for Diffie-Hellman in prime fields only",
+            says="SEC_ERROR_INVALID_ALGORITHM",
+        ),
+        Cannot(
+            "encrypt",
+            frozenset({ON_X25519}),
+            "NSS 3.87 has no X25519 in certificates: it can't even import the key",
+            says="cannot find certificate",
+        ),
         Cannot("decrypt", _GCM, "NSS has no AuthEnvelopedData", says="SEC_ERROR_UNRECOGNIZED_OID"),
         Cannot("decrypt", _OAEP, "NSS has no OAEP in CMS", says="SEC_ERROR_UNSUPPORTED_KEYALG"),
+        Cannot(
+            "decrypt",
+            AGREEMENTS,
+            "NSS reads key agreement in CMS with an ephemeral key in no form",
+            says="SEC_ERROR_BAD_DER",
+        ),
     )
 
     def __init__(self, pki: PKI, directory: Path) -> None:
@@ -58,7 +75,7 @@ class NSS:
             path = self.tool.file("import", entity.pem)
             run(certutil, "-A", "-n", entity.name, "-t", trust, "-i", path, "-d", self._database)
         for entity in pki.entities.values():
-            if isinstance(entity.key, ed25519.Ed25519PrivateKey):
+            if isinstance(entity.key, (ed25519.Ed25519PrivateKey, x25519.X25519PrivateKey)):
                 continue  # see CANNOT
             lock = BestAvailableEncryption(b"verona")
             packed = pkcs12.serialize_key_and_certificates(
@@ -90,7 +107,8 @@ class NSS:
 
     def encrypt(self, content: bytes, recipients: Sequence[str], how: Envelope) -> bytes:
         """See `Peer`; it is always BER."""
-        assert replace(how, ber=False) == Envelope()
+        assert (how.cipher, how.key_identifier) == ("aes128-cbc", False)
+        assert how.transport in {"rsa-pkcs1", *AGREEMENTS}
         return self.cmsutil("-E", "-r", ",".join(recipients), "-i", self.tool.file("in", content))
 
     def decrypt(self, enveloped: bytes, recipient: str) -> bytes:

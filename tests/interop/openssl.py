@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tests.interop.peer import Cannot, Envelope, Tool
+from tests.interop.peer import ON_X25519, Cannot, Envelope, Tool
 from tests.pki import PKI
 
 _SIGN = {
@@ -22,6 +22,11 @@ _TRANSPORT = {
     "rsa-pkcs1": (),
     "rsa-oaep-sha1": ("-keyopt", "rsa_padding_mode:oaep"),
     "rsa-oaep-sha256": ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256"),
+    "ecdh-sha1kdf": (),  # what it does unless it is told otherwise
+    "ecdh-sha256kdf": ("-keyopt", "ecdh_kdf_md:sha256"),
+    "ecdh-sha384kdf": ("-keyopt", "ecdh_kdf_md:sha384"),
+    "ecdh-sha512kdf": ("-keyopt", "ecdh_kdf_md:sha512"),
+    ON_X25519: (),
 }
 
 
@@ -40,6 +45,18 @@ class OpenSSL:
             frozenset({"ed25519"}),
             "OpenSSL 3.0 has Ed25519, but not in CMS (RFC 8419); 3.6 has",
             says="eddsa_digest_signverify_init:invalid digest",
+        ),
+        Cannot(
+            "encrypt",
+            frozenset({ON_X25519}),
+            "OpenSSL does not know RFC 8418: in CMS it takes the key for one like RSA",
+            says="evp_pkey_asym_cipher_init:operation not supported for this keytype",
+        ),
+        Cannot(
+            "decrypt",
+            frozenset({ON_X25519}),
+            "OpenSSL does not know RFC 8418: it looks for another kind of RecipientInfo",
+            says="no matching recipient",
         ),
     )
 

@@ -20,6 +20,9 @@ Operation = Literal["sign", "verify", "encrypt", "decrypt"]
 #: How a recipient is named: features as schemes and ciphers are.
 ISSUER_AND_SERIAL = "issuerAndSerial"
 KEY_IDENTIFIER = "subjectKeyIdentifier"
+#: How elliptic curve keys receive: features too.
+ON_X25519 = "x25519-hkdf-sha256"
+AGREEMENTS = frozenset({"ecdh-sha1kdf", "ecdh-sha256kdf", "ecdh-sha384kdf", "ecdh-sha512kdf", ON_X25519})
 
 
 class PeerError(Exception):

@@ -14,7 +14,7 @@ from _pytest.mark import ParameterSet
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.enveloped_data import encrypt, parse_enveloped_data
-from slixmpp_e2e.cms.recipients import TRANSPORTS, DecryptionKeys, KeyTransportRecipient
+from slixmpp_e2e.cms.recipients import TRANSPORTS, DecryptionKeys, KeyTransportRecipient, recipient_for
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
 from slixmpp_e2e.errors import MalformedError
@@ -25,6 +25,7 @@ from tests.interop.openssl import OpenSSL
 from tests.interop.peer import (
     ISSUER_AND_SERIAL,
     KEY_IDENTIFIER,
+    ON_X25519,
     Cannot,
     Envelope,
     Operation,
@@ -55,6 +56,16 @@ FORMS = ("detached", "opaque")
 KEY_TRANSPORTS = ("rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256")
 CIPHERS = ("aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes256-gcm")
 IDENTIFIERS = (ISSUER_AND_SERIAL, KEY_IDENTIFIER)
+
+#: Key agreements, and whose key each is done with. The first one is what others write unasked, and we never.
+AGREEMENTS = {
+    "ecdh-sha1kdf": "p-256",
+    "ecdh-sha256kdf": "p-256",
+    "ecdh-sha384kdf": "p-384",
+    "ecdh-sha512kdf": "p-384",
+    ON_X25519: "x25519",
+}
+WRITTEN_AGREEMENTS = ("ecdh-sha256kdf", "ecdh-sha384kdf", ON_X25519)
 
 #: Not a multiple of a block, with octets that text mode would change.
 CONTENT = (
@@ -213,6 +224,49 @@ def test_we_decrypt_what_a_peer_encrypts(
     assert parsed.recipient_infos[0].identifier == (
         expected.key_identifier if named == KEY_IDENTIFIER else expected.issuer_and_serial
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "agreement", "cipher", "named"), cases("decrypt", WRITTEN_AGREEMENTS, CIPHERS, IDENTIFIERS)
+)
+def test_a_peer_decrypts_what_we_encrypt_to_an_elliptic_curve_key(
+    start: Start, pki: PKI, kind: type[Peer], agreement: str, cipher: str, named: str
+) -> None:
+    peer, name = start(kind), AGREEMENTS[agreement]
+    to = recipient_for(pki[name].parsed, key_identifier=named == KEY_IDENTIFIER)
+    enveloped = encrypt(CONTENT, [to], cipher=CIPHERS_BY_NAME[cipher])
+    assert [info.name for info in parse_enveloped_data(enveloped).recipient_infos] == [agreement]
+    with able_or_refusing(peer, "decrypt", agreement, cipher, named):
+        assert peer.decrypt(enveloped, name) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("kind", "agreement", "cipher", "named"), cases("encrypt", AGREEMENTS, CIPHERS, IDENTIFIERS)
+)
+@pytest.mark.parametrize("form", ["DER", "BER"])
+def test_we_decrypt_what_a_peer_encrypts_to_an_elliptic_curve_key(
+    start: Start, pki: PKI, kind: type[Peer], agreement: str, cipher: str, named: str, form: str
+) -> None:
+    peer, name = start(kind), AGREEMENTS[agreement]
+    options = {"key_identifier": named == KEY_IDENTIFIER, "ber": form == "BER"}
+    with able_or_refusing(peer, "encrypt", agreement, cipher, named):
+        enveloped = peer.encrypt(CONTENT, [name], Envelope(agreement, cipher, **options))
+        parsed = parse_enveloped_data(enveloped)
+        assert our_reading(pki, enveloped, name) == CONTENT
+        assert parsed.cipher.name == cipher
+        assert [info.name for info in parsed.recipient_infos] == [agreement]
+
+
+@pytest.mark.parametrize("recipient", ["romeo", "p-256", "p-384"])
+@pytest.mark.parametrize("kind", [OpenSSL])
+def test_each_recipient_decrypts_whatever_kind_of_key_he_has(
+    start: Start, pki: PKI, kind: type[Peer], recipient: str
+) -> None:
+    peer, everybody = start(kind), ["romeo", "p-256", "p-384"]
+    ours = encrypt(CONTENT, [recipient_for(pki[name].parsed) for name in everybody])
+    theirs = peer.encrypt(CONTENT, everybody, Envelope())
+    assert peer.decrypt(ours, recipient) == CONTENT
+    assert our_reading(pki, theirs, recipient) == CONTENT
 
 
 @pytest.mark.parametrize("kind", ENVELOPING)

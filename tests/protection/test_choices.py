@@ -95,8 +95,8 @@ class TestCapabilities:
 class TestEncryptionKeyPreference:
     @pytest.fixture
     def two_keys(self, pki, juliet, romeo, clock):
-        """Juliet, who signs with P-256 and is encrypted to with RSA."""
-        signing = pki["p-256"]
+        """Juliet, who signs with Ed25519 and is encrypted to with RSA."""
+        signing = pki["ed25519"]
         by = account(pki, signing, clock, peers=[romeo])
         second = identity(juliet.key, juliet.certificate, [pki.intermediate.certificate])
         by.identity = identity(
@@ -111,7 +111,7 @@ class TestEncryptionKeyPreference:
     ):
         with pytest.raises(NoCertificateError):
             back(receiver, two_keys)
-        assert unprotect(receiver, protect(two_keys)).report.signature_algorithm == "ecdsa-sha256"
+        assert unprotect(receiver, protect(two_keys)).report.signature_algorithm == "ed25519"
         assert back(receiver, two_keys).authenticated
         keys = receiver.peers.keys(JULIET.bare, juliet.certificate.not_valid_before_utc)
         assert [key.certificate.der for key in keys] in ([], [juliet.der])

@@ -52,10 +52,13 @@ class TestLeaving:
             own = end_entity(extension, jid="romeo@example.net", issuer=pki.intermediate, key=romeo.key)
             assert not account(pki, juliet, clock, peers=[own]).can_encrypt_to(ROMEO)
 
-    @pytest.mark.parametrize("name", ["p-256", "ed25519"])
-    def test_a_key_that_cannot_decrypt_receives_nothing(self, pki, romeo, clock, name):
-        by = account(pki, romeo, clock, peers=[pki[name]])
+    def test_a_key_that_cannot_decrypt_receives_nothing(self, pki, romeo, clock):
+        by = account(pki, romeo, clock, peers=[pki["ed25519"]])
         assert not by.can_encrypt_to(JULIET)
+
+    def test_an_elliptic_curve_key_that_may_only_sign_receives_nothing(self, pki, romeo, clock):
+        own = end_entity(key_usage("digital_signature"), issuer=pki.intermediate)
+        assert not account(pki, romeo, clock, peers=[own]).can_encrypt_to(JULIET)
 
     def test_with_an_expired_certificate_of_our_own_nothing_is_signed(self, sender, clock):
         clock.now += int((VALID_UNTIL - MOMENT + timedelta(seconds=1)).total_seconds()) * SECOND
@@ -94,8 +97,11 @@ class TestLeaving:
             assert isinstance(result, Unprotected) is wanted
 
     def test_who_cannot_decrypt_does_not_encrypt_to_himself(self, pki, romeo, clock):
-        by = account(pki, pki["p-256"], clock, peers=[romeo], encrypt_to_self=True)
-        assert protect(by)
+        only_signs = end_entity(key_usage("digital_signature"), issuer=pki.intermediate)
+        for own in (pki["ed25519"], only_signs):
+            by = account(pki, own, clock, peers=[romeo], encrypt_to_self=True)
+            assert by.identity.recipient is None
+            assert protect(by)
 
     @pytest.mark.requirement("3923-6.9-5")
     def test_timestamps_never_repeat(self, sender, receiver, clock):

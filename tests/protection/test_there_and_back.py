@@ -138,7 +138,7 @@ class TestOurKeys:
 
     def test_a_key_that_cannot_decrypt_is_no_decryption_key(self, pki, clock):
         by = account(pki, pki["ed25519"], clock)
-        by.add_decryption_key(identity(pki["p-256"].key, pki["p-256"].certificate))
+        by.add_decryption_key(identity(pki["ed25519"].key, pki["ed25519"].certificate))
         assert by._keys._keys == {}
 
     @pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
@@ -148,7 +148,7 @@ class TestOurKeys:
         spender._decoy(b"x", False)
 
     def test_who_can_only_sign_still_answers_envelopes_alike(self, pki, clock, sender):
-        error = refusal(account(pki, pki["p-256"], clock), protect(sender))
+        error = refusal(account(pki, pki["ed25519"], clock), protect(sender))
         assert (error.reason, error.answer, error.concealed) == ("not-for-us", DECRYPTION_FAILED, True)
 
 

@@ -9,16 +9,19 @@ import os
 from collections.abc import Callable
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM
-from slixmpp_e2e.cms.asn1 import Reader, octet_string, sequence, tlv
+from slixmpp_e2e.cms.asn1 import Reader, sequence, tlv
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.enveloped_data import encrypt, parse_enveloped_data
-from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
+from slixmpp_e2e.cms.key_agreement import KeyAgreementInfo
+from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient, recipient_for
 from slixmpp_e2e.cms.signed_data import parse_signed_data
 from slixmpp_e2e.errors import RemoteError, StanzaErrorAnswer
+from tests.cms import agreements
 from tests.cms.composition import protect, unprotect_with_one_error
-from tests.pki import Entity
+from tests.pki import PKI, Entity
 from tests.security.forgery import BLOCK, Captured, recover_block
 
 SECRET = b"Content-type: text/plain\r\n\r\nPIN 4711 is secret!!\r\n"
@@ -26,6 +29,12 @@ SECRET = b"Content-type: text/plain\r\n\r\nPIN 4711 is secret!!\r\n"
 #: What the network hears: nothing, or a stanza error and the class and text of what is behind it.
 Outcome = tuple[str, str, str, StanzaErrorAnswer] | None
 Receive = Callable[[bytes], Outcome]
+
+
+@pytest.fixture(scope="module", params=["romeo", "p-256", "p-384", "x25519"])
+def romeo(request: pytest.FixtureRequest, pki: PKI) -> Entity:
+    """Who is attacked, with each kind of key."""
+    return pki[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -147,22 +156,15 @@ def test_every_failure_behind_the_private_key_is_answered_alike(
     receive: Receive, captured: bytes, juliet: Entity, romeo: Entity, keys: DecryptionKeys
 ) -> None:
     parts = Captured.from_der(captured)
-    to = [KeyTransportRecipient(romeo.parsed)]
+    to = [recipient_for(romeo.parsed)]
     signed = parse_enveloped_data(captured).decrypt(keys).without_padding()
     assert signed is not None
-    encrypted_key = Reader(Reader(parts.recipient_infos).enter(0x31).element()).enter().elements(limit=4)[3]
-
-    def with_key(value: bytes) -> bytes:
-        return captured.replace(encrypted_key, octet_string(value))
-
     forgeries = {
         "garbage": parts.forge(os.urandom(len(parts.ciphertext))),
         "another IV": parts.forge(parts.ciphertext, iv=os.urandom(16)),
         "the last block missing": parts.forge(parts.ciphertext[:-16]),
         "the last block twice": parts.forge(parts.ciphertext + parts.ciphertext[-16:]),
-        "bad PKCS #1 padding": with_key(b"\x02" * 256),
-        "a number above the modulus": with_key(b"\xff" * 256),
-        "a key of zero": with_key(bytes(256)),
+        **_with_other_keys(captured, romeo),
         "no signature, good padding": encrypt(SECRET, to),
         "a bad signature": encrypt(signed[:-1] + bytes((signed[-1] ^ 1,)), to),
         "other content": encrypt(signed.replace(b"4711", b"4712"), to),
@@ -171,7 +173,7 @@ def test_every_failure_behind_the_private_key_is_answered_alike(
         "no content at all": encrypt(b"", to),
         "an envelope in the envelope": encrypt(captured, to),
         "nobody's signature": encrypt(_without_signers(signed), to),
-        "a key of another length": _careless(romeo),
+        "a key of another length": encrypt(SECRET, [_Careless(romeo)]),
         "a bad tag": _flip_last(protect(SECRET, juliet, romeo, cipher=AES128_GCM)),
     }
     outcomes = {name: receive(data) for name, data in forgeries.items()}
@@ -185,12 +187,48 @@ def _without_signers(signed: bytes) -> bytes:
     return sequence(kind, tlv(0xA0, sequence(*fields, tlv(0x31, b""))))
 
 
-def _careless(recipient: Entity) -> bytes:
-    class Careless(KeyTransportRecipient):
-        def recipient_info(self, key: bytes) -> bytes:
-            return super().recipient_info(key[:8])
+class _Careless:
+    """Hands over a key that is not as long as the cipher's."""
 
-    return encrypt(SECRET, [Careless(recipient.parsed)])
+    version = 2
+
+    def __init__(self, recipient: Entity) -> None:
+        self._recipient = recipient
+
+    def recipient_info(self, key: bytes) -> bytes:
+        if isinstance(self._recipient.key, rsa.RSAPrivateKey):
+            return KeyTransportRecipient(self._recipient.parsed).recipient_info(key[:8])
+        return agreements.make(self._recipient, key + key[:8], size=16).encode()
+
+
+def _with_other_keys(captured: bytes, recipient: Entity) -> dict[str, bytes]:
+    """Return the object with everything in the place of its encrypted and ephemeral keys that one could try."""
+    info = parse_enveloped_data(captured).recipient_infos[0]
+
+    def with_key(value: bytes) -> bytes:
+        assert len(value) == len(info.encrypted_key)
+        return captured.replace(info.encrypted_key, value)
+
+    size = len(info.encrypted_key)
+    found = {
+        "a key of zero": with_key(bytes(size)),
+        "an encrypted key of ones": with_key(b"\xff" * size),  # RSA: a number above the modulus
+        "bad PKCS #1 padding, or no wrapped key": with_key(b"\x02" * size),
+    }
+    if not isinstance(info, KeyAgreementInfo):
+        return found
+    ephemeral = info.agreement.ephemeral
+    other = agreements.agree(recipient.key.public_key())[0]
+    points = {
+        "another ephemeral key": other,
+        "an ephemeral key of zero": bytes(len(other)),
+        "an ephemeral key of ones": b"\xff" * len(other),
+        "a point that is not on the curve": ephemeral[:-1] + bytes((ephemeral[-1] ^ 1,)),
+        "the point at infinity, and zeros": ephemeral[:1] + bytes(len(other) - 1),
+        "a compressed point, and too much": b"\x02" + ephemeral[1:],
+        "a hybrid point": b"\x06" + ephemeral[1:],
+    }
+    return found | {name: captured.replace(ephemeral, point) for name, point in points.items()}
 
 
 def _flip_last(data: bytes) -> bytes:

@@ -59,6 +59,7 @@ def what_a_report_says(report: SecurityReport) -> None:
     assert_type(report.legacy, bool)
     assert_type(report.checks, tuple[str, ...])
     assert_type(report.outer_id, str)
+    assert_type(report.revocation, Literal["good", "unknown", "expired", "off"])
 
 
 def what_events_carry(lost: SendFailure, refused: ReceiveFailure) -> None:

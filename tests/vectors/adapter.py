@@ -31,7 +31,7 @@ class Adapter:
 
     def supports(self, option: str) -> bool:
         """Tell which receiver options and operations there are."""
-        return option in {"require_signature", "allow_sha1", "send_errors", "restart"}
+        return option in {"require_signature", "allow_sha1", "check_crl", "send_errors", "restart"}
 
     def new(self, config: dict, state_dir: Path) -> "Receiver":
         """Return a fresh receiver."""
@@ -74,6 +74,7 @@ class Receiver:
                 "intermediates": [base / each for each in config["intermediates"]] or None,
                 "peer_certificates": [base / each for each in config["peer_certs"]] or None,
                 "pins": pins or None,
+                **revocation_options(base, config),
                 "store": f"sqlite:///{self.state_dir / 'store.db'}",
                 "policy": {"*": {"message": "off", "inbound": policy}},
                 "allow_sha1": options["allow_sha1"],
@@ -132,6 +133,14 @@ class Receiver:
             "replies": [tostring(stanza.xml) for stanza in self.sent],
             "why": self.why,
         }
+
+
+def revocation_options(base: Path, config: dict) -> dict:
+    """Return how the collection wants it: who is on a list is refused, a list that is missing is not fatal."""
+    return {
+        "crls": [base / each for each in config["crls"]] or None,
+        "revocation": "soft" if config["options"]["check_crl"] else "off",
+    }
 
 
 def describe(xml, report) -> dict:

@@ -16,7 +16,7 @@ from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.policy import read_policy
 
 from . import judge
-from .adapter import describe
+from .adapter import describe, revocation_options
 from .test_vectors import BASE, MANIFEST, OTHERWISE, VECTORS
 
 
@@ -25,7 +25,7 @@ class Adapter:
 
     def supports(self, option: str) -> bool:
         """Tell which receiver options and operations there are."""
-        return option in {"require_signature", "allow_sha1", "send_errors"}
+        return option in {"require_signature", "allow_sha1", "check_crl", "send_errors"}
 
     def new(self, config: dict, _state_dir: Path) -> "Receiver":
         """Return a fresh receiver."""
@@ -52,6 +52,7 @@ class Receiver:
                 "intermediates": [BASE / each for each in config["intermediates"]] or None,
                 "peer_certificates": [BASE / each for each in config["peer_certs"]] or None,
                 "pins": {jid: BASE / files[0] for jid, files in config["pinned"].items()} or None,
+                **revocation_options(BASE, config),
                 "store": MemoryStore(started=0),
                 "allow_sha1": options["allow_sha1"],
                 "clock": lambda: self.now,

@@ -82,6 +82,34 @@ def test_the_draft_of_2003_is_read_where_a_policy_allows_it(name, expected, adap
             assert {key: found[key] for key in expected} == expected
 
 
+@pytest.mark.requirement("6120-13.7.2-1")
+@pytest.mark.parametrize(
+    ("name", "crls", "check", "delivered"),
+    [
+        ("cert-revoked-nocrl", ["int", "root"], True, False),
+        ("cert-revoked-nocrl", ["int"], True, False),
+        ("cert-revoked-nocrl", ["root"], True, True),
+        ("cert-revoked-nocrl", [], True, True),
+        ("cert-revoked-nocrl", ["int"], False, True),
+        ("cert-revoked-nocrl", ["int-stale"], True, True),
+        ("cert-revoked-nocrl", ["int-stale", "int-forged", "int"], True, False),
+        ("sign-sha256-lf", ["int-forged"], True, True),  # it names the good certificate
+    ],
+)
+def test_a_certificate_is_refused_where_a_valid_list_names_it(
+    name, crls, check, delivered, adapter, tmp_path
+):
+    """With the lists of the collection: true, old and forged ones."""
+    vector = next(vector for vector in VECTORS if vector["id"] == name)
+    config = judge.config(MANIFEST, vector)
+    config["crls"] = [f"pki/{each}.crl" for each in crls]
+    config["options"]["check_crl"] = check
+    step = vector["steps"][0]
+    found = adapter.new(config, tmp_path).receive((BASE / step["file"]).read_bytes(), step["clock"])
+    assert len(found["delivered"]) == delivered
+    assert found["why"].startswith("" if delivered else "revoked")
+
+
 def test_no_negative_vector_passes_because_its_positive_control_fails_too(adapter):
     known = {vector["id"]: vector for vector in VECTORS}
     vacuous = [

@@ -1,20 +1,22 @@
 """`slixmpp-e2e doctor`: whether the plugin would work with these files, and for how long.
 
-It changes nothing. **Not** checked: whether anything was revoked, and everything that needs a stream.
+It changes nothing. **Not** checked: everything that needs a stream.
 """
 
 import argparse
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers, read_password
+from slixmpp_e2e.cli.doctor.authorities import Authorities, check_authorities, check_lists
 from slixmpp_e2e.cli.doctor.findings import Findings, Level
 from slixmpp_e2e.cli.doctor.own import check_own
-from slixmpp_e2e.cli.doctor.peers import check_authorities, check_peer_certificates, check_pins
+from slixmpp_e2e.cli.doctor.peers import check_peer_certificates, check_pins
 from slixmpp_e2e.cli.doctor.store import check_decisions, check_learned, examined_store
 from slixmpp_e2e.cli.peer_store import store_path
 from slixmpp_e2e.cli.show import printable
@@ -40,6 +42,16 @@ def add_commands(subparsers: Subparsers) -> None:
         choices=("pkix", "pinned", "tofu"),
         default=DEFAULTS["trust"],
         help="as the plugin's option",
+    )
+    doctor.add_argument(
+        "--crls",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="revocation lists in DER or PEM, or a directory of *.crl (may be given several times)",
+    )
+    doctor.add_argument(
+        "--revocation", choices=("soft", "hard", "off"), default=DEFAULTS["revocation"], help="likewise"
     )
     doctor.add_argument(
         "--store",
@@ -76,7 +88,6 @@ def _config(arguments: argparse.Namespace) -> dict[str, Any]:
         **DEFAULTS,
         **options,
         "private_key": arguments.key,
-        "encryption_private_key": arguments.encryption_key,
         "password": read_password(arguments, new=False),
         "store": "memory",
     }
@@ -88,14 +99,13 @@ def examine(config: dict[str, Any], *, store: str | None, jid: str | None, now: 
     findings.ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; stanzas may be off by {config['window']} seconds")
     anchors = check_authorities(findings, config, "trust_anchors", now)
     intermediates = check_authorities(findings, config, "intermediates", now)
-    identity = check_own(findings, config, jid=jid, anchors=anchors, intermediates=intermediates, now=now)
+    known = Authorities(anchors, intermediates, check_lists(findings, config, now))
+    identity = check_own(findings, config, jid=jid, authorities=known, now=now)
     pins = check_pins(findings, config, now)
     beside = config["private_key"] or config["pkcs12"]
     path = store_path(store, beside) if store != "memory" and (store or beside) else None
     with examined_store(findings, path) as opened:
-        check_peer_certificates(
-            findings, config, store=opened, pins=pins, anchors=anchors, intermediates=intermediates, now=now
-        )
+        check_peer_certificates(findings, config, store=opened, pins=pins, authorities=known, now=now)
         check_decisions(findings, opened, pins=pins, trust=config["trust"], own=_own(identity))
         check_learned(findings, opened, now)
     if not findings.count(Level.ERROR):

@@ -1,4 +1,4 @@
-"""Checks of one certificate that is ours: names, usages, key, validity, path (RFC 3923 6.3, RFC 8550 4.4)."""
+"""Checks of one certificate that is ours: names, usages, key, validity (RFC 3923 6.3, RFC 8550 4.4)."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from cryptography import x509
 
 from slixmpp_e2e.certificates.keys import key_algorithm, subject_key
 from slixmpp_e2e.certificates.names import XMPP_ADDR, certificate_jids
-from slixmpp_e2e.certificates.path import PathValidator, Purpose, check_usage
+from slixmpp_e2e.certificates.path import Purpose, check_usage
 from slixmpp_e2e.cli.arguments import shown
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
@@ -126,62 +126,3 @@ def span(time: timedelta) -> str:
         if minutes >= 2 * length:
             return f"{minutes // length} {unit}"
     return f"{minutes} minutes"
-
-
-def check_path(
-    findings: Findings,
-    subject: str,
-    chain: Sequence[x509.Certificate],
-    *,
-    anchors: Sequence[x509.Certificate],
-    intermediates: Sequence[x509.Certificate],
-    now: datetime,
-) -> None:
-    """Check that a certificate, first in its `chain`, has a path to a trust anchor that peers can find too."""
-    if chain[0].issuer == chain[0].subject:
-        _check_self_signed(findings, subject, chain[0], anchors)
-        return
-    if not anchors:
-        findings.ok(subject, "its path is not checked: no trust anchors are named")
-        return
-    own, *hints = (ParsedCertificate.from_x509(each) for each in chain)
-    try:
-        path = PathValidator(anchors).validate(own, hints, at=now)
-    except CertificateError as error:
-        try:
-            PathValidator(anchors, intermediates).validate(own, hints, at=now)
-        except CertificateError:
-            findings.warning(
-                subject,
-                str(error),
-                "Peers with the same trust anchors will not believe us: put the certificates of all "
-                "intermediate CAs into the certificate file, or give peers this certificate to pin.",
-            )
-        else:
-            findings.warning(
-                subject,
-                "there is a path to a trust anchor only by way of --intermediates",
-                "Peers don't have these: put them into the certificate file, behind ours.",
-            )
-        return
-    findings.ok(subject, f"there is a path to a trust anchor, {len(path)} certificates long")
-    for each in path[1:]:
-        if each.not_valid_after_utc - now < SOON:
-            findings.warning(
-                subject,
-                f"a CA above it expires on {each.not_valid_after_utc:%Y-%m-%d}: {each.subject.rfc4514_string()}",
-                "Ask the CA for its new certificate, and for ours under it.",
-            )
-
-
-def _check_self_signed(
-    findings: Findings, subject: str, certificate: x509.Certificate, anchors: Sequence[x509.Certificate]
-) -> None:
-    if anchors and certificate not in anchors:
-        findings.warning(
-            subject,
-            "it is self-signed: no trust anchor speaks for it",
-            "Let the CA sign a request, or give peers this certificate to pin.",
-        )
-    else:
-        findings.ok(subject, "it is self-signed: peers pin it after comparing `slixmpp-e2e fingerprint`")

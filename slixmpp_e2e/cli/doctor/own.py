@@ -3,17 +3,17 @@
 import os
 import shlex
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-
-from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.path import Purpose
-from slixmpp_e2e.cli.doctor.certificate import check_key, check_names, check_path, check_use, check_validity
+from slixmpp_e2e.cli.doctor.authorities import Authorities
+from slixmpp_e2e.cli.doctor.certificate import check_key, check_names, check_use, check_validity
 from slixmpp_e2e.cli.doctor.findings import Findings
+from slixmpp_e2e.cli.doctor.own_path import check_path
 from slixmpp_e2e.errors import ConfigurationError
 from slixmpp_e2e.plugin.configuration import load_identity
 from slixmpp_e2e.plugin.files import read_all
@@ -26,8 +26,7 @@ def check_own(
     config: Mapping[str, Any],
     *,
     jid: str | None,
-    anchors: Sequence[x509.Certificate],
-    intermediates: Sequence[x509.Certificate],
+    authorities: Authorities,
     now: datetime,
 ) -> Identity | None:
     """Check keys and certificates; return the identity that they make, or None.
@@ -49,9 +48,9 @@ def check_own(
         _check_unowned(findings, config, jid=jid, now=now)
         return None
     findings.ok("key and certificate", "they belong together")
-    chains: list[tuple[str, Identity, list[Purpose]]] = []
+    chains: list[tuple[str, EncryptionIdentity, list[Purpose]]] = []
     if identity.encryption is None:
-        chains.append(("certificate", identity, ["sign", "encrypt"] if identity.can_decrypt else ["sign"]))
+        chains.append(("certificate", identity, ["sign", "encrypt"] if identity.recipient else ["sign"]))
     else:
         chains.append(("certificate", identity, ["sign"]))
         chains.append(("encryption certificate", identity.encryption, ["encrypt"]))
@@ -62,13 +61,13 @@ def check_own(
         check_key(findings, subject, own)
         if check_validity(findings, subject, own, now):
             chain = [own, *(above.certificate for above in each.chain)]
-            check_path(findings, subject, chain, anchors=anchors, intermediates=intermediates, now=now)
+            check_path(findings, subject, chain, authorities, now)
     if identity.recipient is None:
         findings.warning(
             "encryption certificate",
             "there is none, and nobody can encrypt to the key of the other one",
-            "Set encryption_certificate and encryption_private_key to an RSA pair: "
-            "`slixmpp-e2e keygen JID --out encryption`.",
+            "Set encryption_certificate and encryption_private_key: with --algorithm ed25519, `slixmpp-e2e keygen` "
+            "and `request` make such a second key.",
         )
     return identity
 

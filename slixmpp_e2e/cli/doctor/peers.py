@@ -1,67 +1,21 @@
-"""Checks of the files that say whom we believe: trust anchors, pins, certificates of peers."""
+"""Checks of the certificates of peers that files bring: pins, and those to encrypt to."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-
 from slixmpp_e2e.certificates.names import certificate_jids
-from slixmpp_e2e.certificates.path import PURPOSES, PathValidator
+from slixmpp_e2e.certificates.path import PURPOSES
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cli.arguments import shown
-from slixmpp_e2e.cli.doctor.certificate import SOON
+from slixmpp_e2e.cli.doctor.authorities import READABLE, Authorities
 from slixmpp_e2e.cli.doctor.findings import Findings
-from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
-from slixmpp_e2e.plugin.files import read_all, read_files, read_pins
+from slixmpp_e2e.plugin.files import read_files, read_pins
 
 Pins = Mapping[str, frozenset[bytes]]
-_READABLE = "Name certificates in PEM or DER; `slixmpp-e2e show FILE` tells what is in a file."
-
-
-def check_authorities(
-    findings: Findings, config: Mapping[str, Any], option: str, now: datetime
-) -> list[x509.Certificate]:
-    """Check the CAs that an option names (`trust_anchors`, `intermediates`), and return those that are valid."""
-    try:
-        found = read_all(config[option], option)
-    except ConfigurationError as error:
-        findings.error(option, error.diagnostics().removeprefix(f"{option}: "), _READABLE)
-        return []
-    valid = []
-    for each in found:
-        name = each.subject.rfc4514_string()
-        last = each.not_valid_after_utc
-        if not each.not_valid_before_utc <= now <= last:
-            findings.warning(
-                option, f"{name} is not valid now (until {last:%Y-%m-%d})", "Ask that CA for its new one."
-            )
-            continue
-        valid.append(each)
-        if not _is_authority(each):
-            findings.warning(
-                option,
-                f"{name} is not a CA's certificate",
-                "Name it in pins instead, if it is that of a peer.",
-            )
-        elif last - now < SOON:
-            findings.warning(option, f"{name} expires on {last:%Y-%m-%d}", "Ask that CA for its new one.")
-        else:
-            findings.ok(option, f"{name}, valid until {last:%Y-%m-%d}")
-    if found and not valid and option == "trust_anchors":
-        findings.error(
-            option, "none of them is valid now", "Check the clock, or ask the CA for its new certificate."
-        )
-    return valid
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, *UNREADABLE):
-        return False
 
 
 def check_pins(findings: Findings, config: Mapping[str, Any], now: datetime) -> Pins:
@@ -69,7 +23,7 @@ def check_pins(findings: Findings, config: Mapping[str, Any], now: datetime) -> 
     try:
         pins, certificates = read_pins(config["pins"])
     except ConfigurationError as error:
-        findings.error("pins", error.diagnostics().removeprefix("pins: "), _READABLE)
+        findings.error("pins", error.diagnostics().removeprefix("pins: "), READABLE)
         return {}
     for each in dict.fromkeys(certificates):
         name = ", ".join(shown(jid) for jid in sorted(certificate_jids(each)))
@@ -90,8 +44,7 @@ def check_peer_certificates(
     *,
     store: Store,
     pins: Pins,
-    anchors: Sequence[x509.Certificate],
-    intermediates: Sequence[x509.Certificate],
+    authorities: Authorities,
     now: datetime,
 ) -> None:
     """Check that the certificates to encrypt to are believed, by the same rules as in the plugin."""
@@ -99,11 +52,9 @@ def check_peer_certificates(
         groups = read_files(config["peer_certificates"], "peer_certificates")
         files = [[ParsedCertificate.from_x509(each) for each in group] for group in groups]
     except (ConfigurationError, CertificateError) as error:
-        findings.error(
-            "peer_certificates", error.diagnostics().removeprefix("peer_certificates: "), _READABLE
-        )
+        findings.error("peer_certificates", error.diagnostics().removeprefix("peer_certificates: "), READABLE)
         return
-    authority = Authority(store, paths=PathValidator(anchors, intermediates) if anchors else None, pins=pins)
+    authority = Authority(store, paths=authorities.paths(), pins=pins, revocation=authorities.revocation)
     for group in files:
         for each in group:
             for jid in sorted(certificate_jids(each.certificate)):

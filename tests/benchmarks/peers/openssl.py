@@ -37,6 +37,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
     "OPENSSL_sk_new_null": (c_void_p,),
     "OPENSSL_sk_push": (c_int, c_void_p, c_void_p),
     "EVP_aes_128_cbc": (c_void_p,),
+    "EVP_aes_128_gcm": (c_void_p,),
 }
 
 
@@ -103,12 +104,11 @@ class LibCrypto:
         cms = self.call.CMS_sign(certificate, key, None, source, _BINARY | _NO_SMIME_CAPABILITIES)
         return self._write(cms, source)
 
-    def encrypt(self, data: bytes, recipients: Any) -> bytes:
-        """Return an EnvelopedData with AES-128-CBC."""
+    def encrypt(self, data: bytes, recipients: Any, *, gcm: bool = False) -> bytes:
+        """Return an EnvelopedData with AES-128-CBC, or an AuthEnvelopedData with AES-128-GCM."""
         source = self._input(data)
-        return self._write(
-            self.call.CMS_encrypt(recipients, source, self.call.EVP_aes_128_cbc(), _BINARY), source
-        )
+        cipher = self.call.EVP_aes_128_gcm() if gcm else self.call.EVP_aes_128_cbc()
+        return self._write(self.call.CMS_encrypt(recipients, source, cipher, _BINARY), source)
 
     def decrypt(self, data: bytes, certificate: Any, key: Any) -> bytes:
         """Return what an EnvelopedData holds."""
@@ -132,7 +132,7 @@ class LibCrypto:
         return content
 
 
-async def openssl(pki: PKI, text: bytes) -> Peer:
+async def openssl(pki: PKI, text: bytes, *, gcm: bool = False) -> Peer:
     """Return OpenSSL, or raise `NotInstalledError`."""
     library = LibCrypto()
     signer, signing_key = library.certificate(pki["juliet"]), library.key(pki["juliet"])
@@ -140,7 +140,7 @@ async def openssl(pki: PKI, text: bytes) -> Peer:
     recipients = library.stack(recipient)
 
     def protect(_: object = None) -> bytes:
-        return library.encrypt(library.sign(text, signer, signing_key), recipients)
+        return library.encrypt(library.sign(text, signer, signing_key), recipients, gcm=gcm)
 
     protected = protect()
 

@@ -1,0 +1,87 @@
+"""A key that rolls over: the files of our certificate are looked at once a minute, and a new one is taken over.
+
+Outside the filters. What can't be used is reported and tried again when the files change again; the identity in
+use stays.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.errors import CertificateError, ConfigurationError, E2EError
+from slixmpp_e2e.protection import Protection
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 60
+_NAME: Final = "e2e identity files"
+_OPTIONS: Final = (
+    "certificate",
+    "private_key",
+    "pkcs12",
+    "encryption_certificate",
+    "encryption_private_key",
+)
+
+
+@dataclass(slots=True)
+class Renewal:
+    """Watches the files of our identity."""
+
+    xmpp: Any
+    protection: Protection
+    config: Mapping[str, Any]
+    #: Returns the identity that the files hold (`configuration.load_identity`).
+    load: Callable[[Mapping[str, Any]], Identity]
+    stats: Counter[str]
+    _seen: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = self._state()
+
+    def start(self) -> None:
+        """Look at the files from now on."""
+        if _NAME not in self.xmpp.scheduled_events:
+            self.xmpp.schedule(_NAME, _SECONDS, self.check, repeat=True)
+
+    def stop(self) -> None:
+        """Look no more."""
+        if _NAME in self.xmpp.scheduled_events:
+            self.xmpp.cancel_schedule(_NAME)
+
+    def check(self) -> None:
+        """Take over what the files hold if they changed. Never raises."""
+        state = self._state()
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            identity = self.load(self.config)
+            if identity.certificate.fingerprint == self.protection.identity.certificate.fingerprint:
+                return
+            self.protection.add_identity(identity)
+        except (CertificateError, ConfigurationError) as error:
+            self._report(error)
+        else:
+            self.stats["identities_renewed"] += 1
+            log.info("our certificate was renewed")
+
+    def _report(self, error: E2EError) -> None:
+        log.warning("our certificate was not renewed: %s", error.diagnostics())
+        self.xmpp.event("e2e_renewal_failed", error)
+
+    def _state(self) -> tuple[tuple[int, int], ...]:
+        """Return what changes when a file is written; a file that is not there for a moment is one of size -1."""
+        found = []
+        for option in _OPTIONS:
+            if self.config[option] is not None:
+                try:
+                    status = Path(self.config[option]).stat()
+                    found.append((status.st_mtime_ns, status.st_size))
+                except OSError:
+                    found.append((0, -1))
+        return tuple(found)

@@ -1,0 +1,65 @@
+"""One identity follows another when its time has come."""
+
+from datetime import timedelta
+
+import pytest
+
+from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.succession import Succession
+from slixmpp_e2e.errors import CertificateError
+from tests.certificates.building import JULIET, end_entity
+from tests.pki import MOMENT
+
+DAY = timedelta(days=1)
+
+
+def own(jid: str = JULIET, *, begins=MOMENT - DAY, ends=MOMENT + 100 * DAY):
+    entity = end_entity(jid=jid, valid_from=begins, valid_until=ends)
+    return identity(entity.key, entity.certificate)
+
+
+def test_what_is_valid_follows_at_once():
+    first, second = own(), own()
+    succession = Succession(first)
+    succession.add(second, first, MOMENT)
+    assert len(succession) == 1
+    assert succession.due(MOMENT) is second
+    assert len(succession) == 0
+    assert succession.due(MOMENT) is None
+
+
+def test_what_is_not_valid_yet_waits():
+    first, second = own(), own(begins=MOMENT + DAY)
+    succession = Succession(first)
+    succession.add(second, first, MOMENT)
+    assert succession.due(MOMENT) is None
+    assert len(succession) == 1
+    assert succession.due(MOMENT + DAY) is second
+
+
+def test_of_several_the_newest_that_is_valid_counts_and_later_ones_keep_waiting():
+    first, second, third, fourth = own(), own(), own(), own(begins=MOMENT + DAY)
+    succession = Succession(first)
+    for each in (second, third, fourth):
+        succession.add(each, first, MOMENT)
+    assert succession.due(MOMENT) is third
+    assert succession.due(MOMENT) is None
+    assert succession.due(MOMENT + DAY) is fourth
+
+
+def test_all_of_them_are_ours():
+    first, second = own(), own(begins=MOMENT + DAY)
+    succession = Succession(first)
+    succession.add(second, first, MOMENT)
+    assert all(succession.includes(each.certificate.fingerprint) for each in (first, second))
+    assert not succession.includes(own().certificate.fingerprint)
+
+
+def test_another_name_or_an_expired_certificate_does_not_follow():
+    first = own()
+    succession = Succession(first)
+    for wrong in (own("romeo@example.net"), own(begins=MOMENT - 9 * DAY, ends=MOMENT - DAY)):
+        with pytest.raises(CertificateError):
+            succession.add(wrong, first, MOMENT)
+        assert not succession.includes(wrong.certificate.fingerprint)
+    assert len(succession) == 0

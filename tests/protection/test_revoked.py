@@ -1,0 +1,138 @@
+"""Somebody whose certificate was revoked is not believed, and not written to; the network learns nothing of it."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.certificates.trust import Authority
+from slixmpp_e2e.errors import DECRYPTION_FAILED, UNVERIFIED_SIGNATURE, NoCertificateError, SignatureError
+from slixmpp_e2e.media import mime
+from slixmpp_e2e.policy import Level
+from slixmpp_e2e.protection import Protection
+from tests.accounts import account
+from tests.certificates.building import LISTED, new_key, revocation_list
+from tests.cms.forge import CONTENT_IS_DATA, SIGNED_NOW, message_digest, signed_data, signer_info
+from tests.formats.objects import JULIET, ROMEO, enveloped, message_cpim
+from tests.pki import PKI, Entity
+from tests.protection.ways import protect, refusal, unprotect
+
+
+def asking(
+    pki: PKI, entity: Entity, clock, policy="soft", lists: Iterable[bytes] = (), peers: Iterable[Entity] = ()
+) -> Protection:
+    """Somebody with revocation lists."""
+    checker = RevocationChecker(policy)
+    for der in lists:
+        checker.lists.add(der)
+    found = account(pki, entity, clock, peers=peers)
+    judging = Authority(
+        MemoryStore(started=0), paths=PathValidator([pki.root.certificate]), revocation=checker
+    )
+    return Protection(
+        found.identity, judging, found.store, clock, options=found.options, configured=found.configured
+    )
+
+
+@pytest.fixture(scope="module")
+def good(pki: PKI) -> list[bytes]:
+    return [revocation_list(pki.root), revocation_list(pki.intermediate)]
+
+
+@pytest.fixture(scope="module")
+def without_juliet(pki: PKI, juliet: Entity) -> list[bytes]:
+    return [revocation_list(pki.root), revocation_list(pki.intermediate, juliet, number=2)]
+
+
+class TestArriving:
+    def test_the_report_says_what_is_known(self, pki, romeo, sender, clock, good):
+        old = [revocation_list(pki.root), revocation_list(pki.intermediate, until=LISTED)]
+        for lists, said in ((good, "good"), (old, "expired"), ([], "unknown")):
+            report = unprotect(asking(pki, romeo, clock, lists=lists), protect(sender)).report
+            sender.forget_inclusion(ROMEO)
+            assert (report.revocation, "revocation" in report.checks) == (said, said == "good")
+            assert report.authenticated
+        report = unprotect(asking(pki, romeo, clock, "off", good), protect(sender)).report
+        assert report.revocation == "off"
+
+    @pytest.mark.requirement("6120-13.7.2-1")
+    @pytest.mark.parametrize(
+        ("level", "answer"), [(Level.SIGN, UNVERIFIED_SIGNATURE), (Level.REQUIRED, DECRYPTION_FAILED)]
+    )
+    def test_who_was_revoked_is_refused_as_everybody_whom_nobody_trusts(
+        self, pki, romeo, sender, clock, without_juliet, level, answer
+    ):
+        error = refusal(asking(pki, romeo, clock, lists=without_juliet), protect(sender, level=level))
+        assert (type(error), error.reason, error.answer) == (SignatureError, "revoked", answer)
+
+    @pytest.mark.requirement("6120-13.7.2-1")
+    def test_a_revoked_ca_is_no_better(self, pki, romeo, sender, clock):
+        lists = [revocation_list(pki.root, pki.intermediate), revocation_list(pki.intermediate)]
+        assert refusal(asking(pki, romeo, clock, lists=lists), protect(sender)).reason == "revoked"
+
+    def test_the_hard_policy_takes_nothing_but_good(self, pki, romeo, sender, clock, good):
+        for lists in ([], good[:1], good[1:]):
+            sender.forget_inclusion(ROMEO)
+            error = refusal(asking(pki, romeo, clock, "hard", lists), protect(sender))
+            assert error.reason == "revocation-unknown"
+        sender.forget_inclusion(ROMEO)
+        assert unprotect(asking(pki, romeo, clock, "hard", good), protect(sender)).report.authenticated
+
+    def test_who_was_revoked_is_no_longer_somebody_who_is_answered(
+        self, pki, romeo, juliet, clock, without_juliet, good
+    ):
+        assert asking(pki, romeo, clock, lists=good, peers=[juliet]).trusts_somebody_as(JULIET)
+        assert not asking(pki, romeo, clock, lists=without_juliet, peers=[juliet]).trusts_somebody_as(JULIET)
+
+
+class TestListsThatCameAlong:
+    """In the `crls` field of a SignedData (RFC 5652 5.1, RFC 8550 4.1)."""
+
+    def object_with(self, pki, juliet, romeo, *crls: bytes, encrypted: bool) -> str:
+        content = message_cpim()
+        attributes = [CONTENT_IS_DATA, SIGNED_NOW, message_digest(content)]
+        info = signer_info(juliet, attributes)
+        der = signed_data(content, [info], [juliet.der, pki.intermediate.der], crls=crls)
+        if not encrypted:
+            return mime.pkcs7_mime(der, "signed-data", binary=False).decode()
+        return enveloped(mime.pkcs7_mime(der, "signed-data", binary=True), romeo)
+
+    @pytest.mark.parametrize("encrypted", [True, False])
+    def test_they_count_if_they_verify(self, pki, juliet, romeo, clock, good, without_juliet, encrypted):
+        by = asking(pki, romeo, clock)
+        text = self.object_with(pki, juliet, romeo, *good, encrypted=encrypted)
+        assert unprotect(by, text).report.revocation == "good"
+        text = self.object_with(pki, juliet, romeo, *without_juliet, encrypted=encrypted)
+        clock.pass_seconds(1)
+        assert refusal(by, text).reason == "revoked"
+
+    def test_and_not_if_they_don_t(self, pki, juliet, romeo, clock):
+        forged = revocation_list(pki.intermediate, juliet, key=new_key())
+        text = self.object_with(pki, juliet, romeo, forged, b"\x30\x00", encrypted=True)
+        assert unprotect(asking(pki, romeo, clock), text).report.revocation == "unknown"
+
+    def test_what_nobody_asks_for_is_not_looked_at(self, pki, juliet, romeo, clock, without_juliet):
+        text = self.object_with(pki, juliet, romeo, *without_juliet, encrypted=True)
+        assert unprotect(asking(pki, romeo, clock, "off"), text).report.revocation == "off"
+        assert unprotect(account(pki, romeo, clock), self.object_with(pki, juliet, romeo, encrypted=True))
+
+
+class TestLeaving:
+    def test_nobody_who_was_revoked_is_encrypted_to(self, pki, juliet, romeo, clock):
+        by = asking(pki, juliet, clock, peers=[romeo])
+        assert protect(by)
+        by.authority.revocation.lists.add(
+            revocation_list(pki.intermediate, romeo)
+        )  # at once, not in a minute
+        with pytest.raises(NoCertificateError):
+            protect(by)
+
+    def test_nor_while_nothing_is_known_where_the_policy_is_hard(self, pki, juliet, romeo, clock, good):
+        assert not asking(pki, juliet, clock, "hard", peers=[romeo]).can_encrypt_to(ROMEO)
+        by = asking(pki, juliet, clock, "hard", good, peers=[romeo])
+        assert by.can_encrypt_to(ROMEO)
+        clock.pass_seconds(timedelta(days=365 * 30).total_seconds())
+        assert not by.can_encrypt_to(ROMEO)
