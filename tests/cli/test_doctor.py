@@ -23,6 +23,27 @@ ROMEO = "romeo@example.net"
 OWN = ("--certificate", "juliet.crt", "--key", "juliet.key")
 ANCHORS = ("--trust-anchors", "root.crt")
 
+#: A store as the first version of the schema had it.
+FIRST_VERSION = """
+CREATE TABLE certificate (
+    jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
+);
+CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint)) WITHOUT ROWID;
+CREATE TABLE signer (
+    jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE seen (
+    jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
+    PRIMARY KEY (jid, digest)
+) WITHOUT ROWID;
+CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
+CREATE TABLE everybody (floor INTEGER NOT NULL);
+INSERT INTO everybody VALUES (0);
+INSERT INTO pin VALUES ('romeo@example.net', x'00');
+PRAGMA application_id = 0x65326578;
+PRAGMA user_version = 1;
+"""
+
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path, monkeypatch, pki):
@@ -295,15 +316,12 @@ class TestStore:
         assert text_of(found, "error", "store") == "other.db is a database of something else"
 
     def test_a_store_of_an_earlier_version_is_not_migrated_by_looking_at_it(self, examine):
-        store().close()
         connection = sqlite3.connect("juliet.e2e.db")
-        connection.executescript(
-            "DROP TABLE decision; PRAGMA user_version = 1;"
-            "CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint));"
-        )
+        connection.executescript(FIRST_VERSION)
         connection.close()
+        Path("juliet.e2e.db").chmod(0o600)
         _, found = examine(*OWN, *ANCHORS)
-        assert "the plugin brings it to version" in text_of(found, "warning", "store")
+        assert "version 1, decisions: 1" in text_of(found, "warning", "store")
         connection = sqlite3.connect("juliet.e2e.db")
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
         connection.close()
