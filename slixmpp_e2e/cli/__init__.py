@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from slixmpp_e2e import __version__
-from slixmpp_e2e.cli import authority, demo, keys, layers, objects, show, wrapping
+from slixmpp_e2e.cli import (
+    authority,
+    demo,
+    doctor,
+    fingerprints,
+    keys,
+    layers,
+    objects,
+    show,
+    trust,
+    wrapping,
+)
 from slixmpp_e2e.cli.arguments import Subparsers
 from slixmpp_e2e.errors import ConfigurationError, E2EError
 
@@ -27,7 +38,18 @@ class _CommandModule(Protocol):
     def add_commands(self, subparsers: Subparsers) -> None: ...
 
 
-_MODULES: Final[tuple[_CommandModule, ...]] = (demo, keys, authority, show, layers, objects, wrapping)
+_MODULES: Final[tuple[_CommandModule, ...]] = (
+    demo,
+    keys,
+    authority,
+    show,
+    fingerprints,
+    trust,
+    doctor,
+    layers,
+    objects,
+    wrapping,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -77,6 +77,35 @@ def add_password_options(parser: argparse._ActionsContainer, *, purpose: str) ->
     group.add_argument("--ask-password", action="store_true", help=f"ask for the password {purpose}")
 
 
+def add_configuration_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the plugin that name files, but for the store."""
+    own = parser.add_argument_group("who we are")
+    own.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="our certificate, and its chain, in PEM"
+    )
+    own.add_argument("--key", type=Path, metavar="FILE", help="our private key, in PEM")
+    own.add_argument("--pkcs12", type=Path, metavar="FILE", help="a PKCS #12 file instead of both")
+    own.add_argument(
+        "--encryption-certificate", type=Path, metavar="FILE", help="the certificate that others encrypt to"
+    )
+    own.add_argument(
+        "--encryption-key",
+        type=Path,
+        metavar="FILE",
+        dest="encryption_private_key",
+        help="the private key that goes with it, in PEM",
+    )
+    add_password_options(own, purpose="of the key or the PKCS #12 file")
+    others = parser.add_argument_group("whom we believe (each may be given several times)")
+    for option, meaning in (
+        ("--trust-anchors", "certificates of CAs: PEM or DER, or a directory of them"),
+        ("--intermediates", "intermediate CAs that don't come along"),
+        ("--pins", "certificates that are believed to be whom they name; nothing else counts for these JIDs"),
+        ("--peer-certificates", "certificates to encrypt to; they are judged like any other"),
+    ):
+        others.add_argument(option, type=Path, action="append", metavar="FILE", help=meaning)
+
+
 def read_password(arguments: argparse.Namespace, *, new: bool) -> bytes | None:
     """Return the password that the options give, or None; a `new` one is asked for twice.
 
