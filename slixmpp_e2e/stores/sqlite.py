@@ -13,46 +13,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, check_decision
+from slixmpp_e2e.certificates.store import (
+    CERTIFICATES_FOUND,
+    CERTIFICATES_PER_JID,
+    Chain,
+    check_decision,
+    read_identifiers,
+)
 from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions, fingerprint
 
-_VERSION: Final = 2
 _ATTEMPTS: Final = 40
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
 Value = int | str | bytes | None
-
-_SCHEMA: Final = """
-CREATE TABLE certificate (
-    jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
-);
-CREATE TABLE decision (
-    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
-) WITHOUT ROWID;
-CREATE TABLE signer (
-    jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE seen (
-    jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
-    PRIMARY KEY (jid, digest)
-) WITHOUT ROWID;
-CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
-CREATE TABLE everybody (floor INTEGER NOT NULL);
-INSERT INTO everybody VALUES (0);
-"""
-#: By the version that they lead away from.
-_MIGRATIONS: Final = {
-    1: """
-CREATE TABLE decision (
-    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
-) WITHOUT ROWID;
-INSERT INTO decision SELECT jid, fingerprint, 'pinned' FROM pin;
-DROP TABLE pin;
-""",
-}
 
 
 class SQLiteStore:
@@ -75,18 +51,19 @@ class SQLiteStore:
         self._is_new()  # before anything is changed: it may be somebody else's
         self._enter_wal()
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        add_functions(self._connection)
         with self._transaction():
             if self._is_new():
-                self._run(_SCHEMA, _VERSION)
-                self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            while (version := self._integer("PRAGMA user_version")) < _VERSION:
-                self._run(_MIGRATIONS[version], version + 1)
+                self._run(TABLES, VERSION)
+                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            while (version := self._integer("PRAGMA user_version")) < VERSION:
+                self._run(MIGRATIONS[version], version + 1)
         if self._value("PRAGMA quick_check") != "ok":
             raise StoreError(f"{self._path} is damaged; restore it, or remove it and decide again")
 
-    def _run(self, script: str, version: int) -> None:
+    def _run(self, statements: Iterable[str], version: int) -> None:
         """Change the schema to a version, inside the transaction that is open."""
-        for statement in filter(str.strip, script.split(";")):
+        for statement in statements:
             self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version = {version}")
 
@@ -110,10 +87,10 @@ class SQLiteStore:
         version = self._value("PRAGMA user_version")
         if tables == application == 0:
             return True
-        if application != _APPLICATION:
+        if application != APPLICATION:
             raise StoreError(f"{self._path} is a database of something else")
-        if version != _VERSION and version not in _MIGRATIONS:
-            raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {_VERSION})")
+        if version != VERSION and version not in MIGRATIONS:
+            raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {VERSION})")
         return False
 
     @contextmanager
@@ -211,7 +188,7 @@ class SQLiteStore:
         """See `Store`."""
         with self._errors():
             rows = self._connection.execute(
-                "SELECT chain FROM certificate WHERE jid = ? ORDER BY rowid DESC", (jid,)
+                "SELECT chain FROM certificate WHERE jid = ? ORDER BY id DESC", (jid,)
             ).fetchall()
             return tuple(_split(chain) for (chain,) in rows)
 
@@ -221,15 +198,28 @@ class SQLiteStore:
             rows = self._connection.execute("SELECT chain FROM certificate").fetchall()
             return [_split(chain) for (chain,) in rows]
 
+    def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT chain FROM certificate WHERE issuer_and_serial = ? OR key_identifier = ? "
+                "GROUP BY fingerprint LIMIT ?",
+                (identifier, identifier, CERTIFICATES_FOUND),
+            ).fetchall()
+            return tuple(_split(chain)[0] for (chain,) in rows)
+
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """See `Store`."""
+        identifiers = read_identifiers(chain[0])
         with self._transaction():
             cursor = self._connection.execute(
-                "INSERT OR IGNORE INTO certificate VALUES (?, ?, ?)", (jid, chain[0], b"".join(chain))
+                "INSERT OR IGNORE INTO certificate (jid, fingerprint, chain, issuer_and_serial, key_identifier) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (jid, fingerprint(chain[0]), b"".join(chain), *identifiers),
             )
             self._connection.execute(
-                "DELETE FROM certificate WHERE jid = ? AND rowid NOT IN "
-                "(SELECT rowid FROM certificate WHERE jid = ? ORDER BY rowid DESC LIMIT ?)",
+                "DELETE FROM certificate WHERE jid = ? AND id NOT IN "
+                "(SELECT id FROM certificate WHERE jid = ? ORDER BY id DESC LIMIT ?)",
                 (jid, jid, CERTIFICATES_PER_JID),
             )
         return cursor.rowcount == 1
