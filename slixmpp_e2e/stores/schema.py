@@ -5,6 +5,7 @@ import sqlite3
 from typing import Final
 
 from slixmpp_e2e.certificates.store import read_identifiers
+from slixmpp_e2e.stores.decisions import sum_up
 
 VERSION: Final = 3
 APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
@@ -34,8 +35,8 @@ _REPLAY_RECORD: Final = (
         "received INTEGER NOT NULL, PRIMARY KEY (jid, digest)) WITHOUT ROWID"
     ),
     "CREATE INDEX seen_by_timestamp ON seen (jid, timestamp)",
-    "CREATE TABLE everybody (floor INTEGER NOT NULL)",
-    "INSERT INTO everybody VALUES (0)",
+    "CREATE TABLE everybody (floor INTEGER NOT NULL, decisions BLOB NOT NULL)",
+    "INSERT INTO everybody VALUES (0, zeroblob(32))",  # `decisions.NOTHING`
 )
 #: The statements that make a new file.
 TABLES: Final = (*_CERTIFICATES, *_DECISIONS, *_REPLAY_RECORD)
@@ -51,12 +52,15 @@ MIGRATIONS: Final = {
             "ORDER BY rowid"
         ),
         "DROP TABLE learned",
+        "ALTER TABLE everybody ADD COLUMN decisions BLOB NOT NULL DEFAULT x''",
+        "UPDATE everybody SET decisions = sum_of_decisions()",
     ),
 }
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
-    """Let statements ask what a certificate is found by."""
+    """Let statements ask what a certificate is found by, and what the decisions add up to."""
+    connection.create_function("sum_of_decisions", 0, lambda: sum_up(connection))
     connection.create_function("fingerprint", 1, fingerprint)
     connection.create_function("issuer_and_serial", 1, lambda leaf: read_identifiers(leaf)[0])
     connection.create_function("key_identifier", 1, lambda leaf: read_identifiers(leaf)[1])

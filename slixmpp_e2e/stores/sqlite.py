@@ -1,17 +1,17 @@
 """The store in one SQLite file, readable by its owner only.
 
 Every answer is there at once, so it may be asked inside a filter. WAL and NORMAL synchronisation: what was
-acknowledged survives the death of the process; a power failure may take the last moments, which the replay
-window then covers.
+acknowledged survives the death of the process; a power failure may take the last moments, except decisions:
+they are on the disk when they are acknowledged. What that means for replays: `docs/stores.md`.
 """
 
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
@@ -24,6 +24,7 @@ from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores import decisions
 from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions, fingerprint
 
 _ATTEMPTS: Final = 40
@@ -58,7 +59,8 @@ class SQLiteStore:
                 self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
             while (version := self._integer("PRAGMA user_version")) < VERSION:
                 self._run(MIGRATIONS[version], version + 1)
-        if self._value("PRAGMA quick_check") != "ok":
+            is_intact = decisions.are_intact(self._connection)
+        if not is_intact or self._value("PRAGMA quick_check") != "ok":
             raise StoreError(f"{self._path} is damaged; restore it, or remove it and decide again")
 
     def _run(self, statements: Iterable[str], version: int) -> None:
@@ -116,10 +118,20 @@ class SQLiteStore:
         row = self._connection.execute(statement, arguments).fetchone()
         return row[0] if row else None
 
+    def _row(self, statement: str, kinds: tuple[type, ...], *arguments: object) -> tuple[Any, ...] | None:
+        """Return the first row, with values of these kinds, or None."""
+        row: tuple[Any, ...] | None = self._connection.execute(statement, arguments).fetchone()
+        if row is not None and not all(map(isinstance, row, kinds)):
+            self._damaged()
+        return row
+
+    def _damaged(self) -> NoReturn:
+        raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+
     def _integer(self, statement: str, *arguments: object) -> int:
         value = self._value(statement, *arguments)
         if not isinstance(value, int):
-            raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+            self._damaged()
         return value
 
     # ------------------------------------------------------------------ replay record
@@ -128,7 +140,7 @@ class SQLiteStore:
         """See `ReplayRecord`."""
         execute = self._connection.execute
         with self._transaction():
-            known = execute("SELECT floor, newest, entries FROM signer WHERE jid = ?", (signer,)).fetchone()
+            known = self._row("SELECT floor, newest, entries FROM signer WHERE jid = ?", (int,) * 3, signer)
             if known is None and not self._make_room(timestamp):
                 return Admission(seen=True, highest=None)
             floor, newest, entries = known or (0, 0, 0)
@@ -158,9 +170,8 @@ class SQLiteStore:
         return found or None
 
     def _drop_oldest(self, signer: str) -> int:
-        timestamp, digest = self._connection.execute(
-            "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1", (signer,)
-        ).fetchone()
+        oldest = "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1"
+        timestamp, digest = self._row(oldest, (int, bytes), signer) or self._damaged()
         self._connection.execute("DELETE FROM seen WHERE jid = ? AND digest = ?", (signer, digest))
         return int(timestamp)
 
@@ -172,9 +183,8 @@ class SQLiteStore:
         if timestamp <= self._floor():
             return False
         if self._integer("SELECT count(*) FROM signer") >= self._max_signers:
-            jid, newest = self._connection.execute(
-                "SELECT jid, newest FROM signer ORDER BY newest LIMIT 1"
-            ).fetchone()
+            oldest = self._row("SELECT jid, newest FROM signer ORDER BY newest LIMIT 1", (str, int))
+            jid, newest = oldest or self._damaged()
             if timestamp <= newest:
                 return False
             self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
@@ -244,16 +254,23 @@ class SQLiteStore:
         """See `Store`."""
         check_decision(trust)
         with self._transaction():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?)", (jid, fingerprint, str(trust))
-            )
+            decisions.change(self._connection, jid, fingerprint, str(trust))
+        self._settle()
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
         with self._transaction():
-            self._connection.execute(
-                "DELETE FROM decision WHERE jid = ? AND fingerprint = ?", (jid, fingerprint)
-            )
+            decisions.change(self._connection, jid, fingerprint, None)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Move everything from the WAL into the file, and see it to the disk.
+
+        SQLite ignores what follows the first damaged frame of a WAL, without a word. Where that fails, the
+        decision is kept all the same, as safe as everything else.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _decision(self, trust: str) -> Trust:
         try:
@@ -276,5 +293,7 @@ def _create_private(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _split(chain: bytes) -> Chain:
+def _split(chain: object) -> Chain:
+    if not isinstance(chain, bytes):
+        raise ASN1Error("a certificate that is no octets")
     return tuple(Reader(chain).elements(limit=32))
