@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from functools import lru_cache
 from typing import Final
 
 from slixmpp_e2e.certificates.store import read_identifiers
@@ -62,8 +63,9 @@ def add_functions(connection: sqlite3.Connection) -> None:
     """Let statements ask what a certificate is found by, and what the decisions add up to."""
     connection.create_function("sum_of_decisions", 0, lambda: sum_up(connection))
     connection.create_function("fingerprint", 1, fingerprint)
-    connection.create_function("issuer_and_serial", 1, lambda leaf: read_identifiers(leaf)[0])
-    connection.create_function("key_identifier", 1, lambda leaf: read_identifiers(leaf)[1])
+    read = lru_cache(maxsize=1)(read_identifiers)  # both are asked for in the same row
+    connection.create_function("issuer_and_serial", 1, lambda leaf: read(leaf)[0])
+    connection.create_function("key_identifier", 1, lambda leaf: read(leaf)[1])
 
 
 def fingerprint(leaf: bytes) -> bytes:

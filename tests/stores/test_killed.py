@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,21 +19,19 @@ KILLS = {"fuzz": 600, "minutes": 100}.get(os.environ.get("HYPOTHESIS_PROFILE", "
 ROOT = Path(__file__).parents[2]
 
 
-def write_and_kill(path: Path, first: int, seconds: float, *, opened: bool) -> dict[str, list[int]]:
+def write_and_kill(path: Path, first: int, *, lines: int, seconds: float) -> dict[str, list[int]]:
     """Let a process write from a number on, kill it, and return the numbers that it acknowledged.
 
-    The seconds count from when it has `opened` the file, or from the start of the process.
+    It dies so many seconds after so many lines; after none, after its start.
     """
     program = [sys.executable, "-m", "tests.stores.writer", str(path), str(first)]
     with subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        begin = process.stdout.readline() if opened else b""
-        killer = threading.Timer(seconds, process.kill)  # what it says has to be read meanwhile
-        killer.start()
-        written = begin + process.stdout.read()
-        errors = process.stderr.read()
-        killer.join()
+        begin = b"".join(process.stdout.readline() for _ in range(lines))
+        time.sleep(seconds)
+        process.kill()
+        written, errors = begin + process.stdout.read(), process.stderr.read()
     assert process.returncode == -signal.SIGKILL, errors.decode()
     said: dict[str, list[int]] = defaultdict(list)
     for line in written.decode().splitlines():
@@ -86,9 +84,11 @@ def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(t
     kept: set[int] = set()
     first = writes = 0
     for kill in range(KILLS):
-        # one in four dies while it starts or opens the file, the others with their first writes or after many
-        seconds = chance.uniform(0.1, 0.6) if kill % 4 == 3 else chance.uniform(0, 0.5) ** 2
-        said = write_and_kill(path, first, seconds, opened=kill % 4 != 3)
+        if kill % 4 == 3:  # while it starts, opens the file, or checks it
+            said = write_and_kill(path, first, lines=0, seconds=chance.uniform(0.1, 0.6))
+        else:
+            lines = chance.randint(1, 150)
+            said = write_and_kill(path, first, lines=lines, seconds=chance.uniform(0, 0.005))
         writes += sum(len(numbers) for what, numbers in said.items() if what != "opened")
         last = max((number for numbers in said.values() for number in numbers), default=first)
 
@@ -101,7 +101,7 @@ def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(t
         admitted += said["admitted"]
         first = (last + 12) // 10 * 10
         store.close()
-    assert writes > KILLS * 10
+    assert writes > KILLS
 
     store = SQLiteStore(path, **SIZES)
     assert all(admit(store, number) for number in admitted)
@@ -109,3 +109,22 @@ def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(t
     assert all(chain(number) in store.certificates(peer(number)) for number in kept)
     store.close()
     print(f"{KILLS} processes were killed; {writes:,} acknowledged writes are there")
+
+
+def test_a_file_that_was_just_being_made_can_be_opened(tmp_path):
+    chance = random.Random(os.environ.get("E2E_SEED", "1"))
+    first = 0
+    for _ in range(max(KILLS // 3, 3)):
+        said = write_and_kill(tmp_path, first, lines=chance.randint(1, 10), seconds=chance.uniform(0, 0.01))
+        last = max(said["made"], default=first - 1)
+        for number in range(first, last + 2):
+            path = tmp_path / f"{number}.db"
+            if number > last and not path.exists():
+                break
+            assert path.stat().st_mode & 0o777 == 0o600
+            store = SQLiteStore(path)
+            made = store.decisions(peer(number))
+            assert made == {digest(number): trust(number)} or (number > last and made == {})
+            store.close()
+        first = last + 2
+    assert first >= max(KILLS // 3, 3)

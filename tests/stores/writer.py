@@ -1,5 +1,7 @@
 """A process that writes into a store until it is killed: `python -m tests.stores.writer PATH FIRST`.
 
+Where PATH is a directory, it makes a new file there for each number, decides something, and says `made`. Else:
+
 Round by round from number FIRST on it takes in a stanza, decides something, keeps a certificate, and every fifth
 time takes a decision back. After each call it prints one line, `<what> <number>`: then the call has returned.
 """
@@ -56,6 +58,14 @@ def main(path: Path, first: int) -> None:
 
     def say(what: str, number: int) -> None:
         os.write(1, f"{what} {number}\n".encode())
+
+    if path.is_dir():
+        say("opened", first)
+        for number in range(first, sys.maxsize):
+            store = SQLiteStore(path / f"{number}.db")
+            store.decide(peer(number), digest(number), trust(number))
+            say("made", number)
+            store.close()
 
     store = SQLiteStore(path, **SIZES)
     say("opened", first)
