@@ -2,7 +2,7 @@
 
 Every answer is there at once, so it may be asked inside a filter. WAL and NORMAL synchronisation: what was
 acknowledged survives the death of the process; a power failure may take the last moments, except decisions:
-they are on the disk when they are acknowledged. What that means for replays: `docs/stores.md`.
+they are on the disk when they are acknowledged (`_settle`). What that means for replays: `docs/stores.md`.
 """
 
 import os
