@@ -17,6 +17,7 @@ from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilitie
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
+from slixmpp_e2e.errors import SignatureError, StoreError
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.tables import Recent
 
@@ -57,10 +58,9 @@ class PeerCertificates:
         self._authority = authority
         self._store = store
         self._configured = dict(configured or {})
-        self.pool = CertificatePool(known[0] for group in self._configured.values() for known in group)
-        for chain in store.all_certificates():
-            if (known := self.pool.parse(chain[0])) is not None:
-                self.pool.add(known)
+        self.pool = CertificatePool(
+            (known[0] for group in self._configured.values() for known in group), look_up=self._look_up
+        )
         #: JIDs and fingerprints of those that the store has.
         self._learned: Recent[tuple[str, bytes], bool] = Recent(_SIZE)
         #: When they were found, and the generation of what they were judged by.
@@ -79,6 +79,19 @@ class PeerCertificates:
         for chain in self._store.certificates(jid):
             if parsed := self.parse(chain):
                 yield tuple(parsed)
+
+    def _look_up(self, identifier: bytes) -> tuple[bytes, ...]:
+        """Find a signer among the learned certificates; raise `SignatureError` if the store can't be read.
+
+        No `StoreError`: no signature has been verified yet, and the answer has to be that of every other
+        failure (ARCHITECTURE invariant 15).
+        """
+        try:
+            return self._store.find_certificates(identifier)
+        except StoreError as error:
+            raise SignatureError(
+                f"the signer can't be looked up: {error}", reason="unknown-signer"
+            ) from error
 
     def parse(self, chain: Iterable[bytes]) -> list[ParsedCertificate]:
         """Return the certificates that can be read."""
@@ -199,7 +212,7 @@ class PeerCertificates:
                 if key[0] == jid:
                     self._learned.pop(key)
             self._keys.pop(jid)
-        self.pool.add(certificate)
+        self.pool.forget(certificate)
         self._learned.put((jid, certificate.fingerprint), True)
         return is_new
 

@@ -7,6 +7,7 @@ say with `StoreError`: a decision that gets lost silently is an open door.
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from slixmpp_e2e.cms.certificates import read_certificate
 from slixmpp_e2e.freshness import Admission, MemoryReplayRecord, ReplayRecord
 from slixmpp_e2e.report import Trust
 
@@ -14,6 +15,8 @@ from slixmpp_e2e.report import Trust
 Chain = tuple[bytes, ...]
 #: How many certificates are kept for one JID; the oldest goes first.
 CERTIFICATES_PER_JID = 8
+#: How many are returned for one identifier: one more than signatures are tried with (`cms.signed_data`).
+CERTIFICATES_FOUND: Final = 9
 #: What can be decided about a certificate.
 DECISIONS: Final = frozenset({Trust.VERIFIED, Trust.PINNED, Trust.TOFU, Trust.DISTRUSTED})
 
@@ -25,6 +28,14 @@ def check_decision(trust: Trust) -> Trust:
     return Trust(trust)
 
 
+def read_identifiers(der: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return what a certificate is found by: IssuerAndSerialNumber, `[0] SubjectKeyIdentifier`; None: it has none."""
+    certificate = read_certificate(der)
+    return (
+        (None, None) if certificate is None else (certificate.issuer_and_serial, certificate.key_identifier)
+    )
+
+
 class Store(ReplayRecord, Protocol):
     """A home for what survives a restart. JIDs are normalised bare JIDs."""
 
@@ -33,6 +44,14 @@ class Store(ReplayRecord, Protocol):
 
     def all_certificates(self) -> Iterable[Chain]:
         """Return all learned certificates."""
+
+    def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+        """Return the learned certificates, without what came along, that an identifier means (RFC 5652 5.3).
+
+        It is an IssuerAndSerialNumber or a `[0] SubjectKeyIdentifier`, whole. Each certificate once, whoever it
+        was learned for, no more than `CERTIFICATES_FOUND`. A signer may ask for what is not there at any time:
+        it must be as fast with a hundred thousand certificates.
+        """
 
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """Keep a certificate; return whether it is new. Trust is not implied: it is judged at every use."""
@@ -63,6 +82,8 @@ class MemoryStore:
     def __init__(self, *, started: int) -> None:
         self._replay = MemoryReplayRecord(started=started)
         self._certificates: dict[str, list[Chain]] = {}
+        #: JIDs and certificates by identifiers: sets in the order of their coming.
+        self._by_identifier: dict[bytes, dict[tuple[str, bytes], None]] = {}
         self._decisions: dict[str, dict[bytes, Trust]] = {}
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
@@ -83,8 +104,27 @@ class MemoryStore:
         if any(each[0] == chain[0] for each in known):
             return False
         known.append(chain)
+        for identifier in filter(None, read_identifiers(chain[0])):
+            self._by_identifier.setdefault(identifier, {})[jid, chain[0]] = None
+        for old in known[:-CERTIFICATES_PER_JID]:
+            self._drop(jid, old[0])
         del known[:-CERTIFICATES_PER_JID]
         return True
+
+    def _drop(self, jid: str, leaf: bytes) -> None:
+        for identifier in filter(None, read_identifiers(leaf)):
+            del self._by_identifier[identifier][jid, leaf]
+            if not self._by_identifier[identifier]:
+                del self._by_identifier[identifier]
+
+    def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+        """See `Store`."""
+        found: dict[bytes, None] = {}
+        for _jid, leaf in self._by_identifier.get(identifier, ()):
+            found[leaf] = None
+            if len(found) == CERTIFICATES_FOUND:
+                break
+        return tuple(found)
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """See `Store`."""

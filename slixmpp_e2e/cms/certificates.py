@@ -1,6 +1,6 @@
 """Certificates as CMS needs them: parsed once, found again by issuer and serial number or by key identifier."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,6 +87,14 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
         raise CertificateError(f"not a certificate in PEM or DER: {error}") from None
 
 
+def read_certificate(der: bytes) -> ParsedCertificate | None:
+    """Return the certificate, or None if it can't be read or its key is beyond the library."""
+    try:
+        return ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
+    except (*UNREADABLE, x509.InvalidVersion, CertificateError, Warning):
+        return None
+
+
 def _issuer_and_serial(certificate: x509.Certificate) -> bytes:
     """Cut the IssuerAndSerialNumber out of the certificate: the library can't write every name it reads."""
     fields = Reader(certificate.tbs_certificate_bytes).enter()
@@ -113,12 +121,23 @@ def _weakness(key: object) -> str | None:
 class CertificatePool:
     """Certificates to look signers up in, and a bounded memory of what was parsed.
 
-    Nothing here is trusted: a pool finds certificates, `trust` judges them.
+    Nothing here is trusted: a pool finds certificates, `trust` judges them. `look_up` is asked for those that
+    were not added: it gets an identifier and returns certificates in DER. What it finds is remembered, and
+    `forget` makes it be asked again; what it does not find it is asked for every time.
     """
 
-    def __init__(self, certificates: Iterable[ParsedCertificate] = (), *, capacity: int = 1024) -> None:
+    def __init__(
+        self,
+        certificates: Iterable[ParsedCertificate] = (),
+        *,
+        capacity: int = 1024,
+        look_up: Callable[[bytes], Iterable[bytes]] = lambda _identifier: (),
+    ) -> None:
         self._parsed: Recent[bytes, ParsedCertificate | None] = Recent(capacity)
         self._known: dict[bytes, list[ParsedCertificate]] = {}
+        self._look_up = look_up
+        #: As DER: so what is found here is the same object as when it comes embedded.
+        self._found: Recent[bytes, tuple[bytes, ...]] = Recent(capacity)
         for certificate in certificates:
             self.add(certificate)
 
@@ -126,11 +145,7 @@ class CertificatePool:
         """Return the certificate, or None if it can't be read; remembered either way."""
         if der in self._parsed:
             return self._parsed.get(der)
-        found: ParsedCertificate | None
-        try:
-            found = ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-        except (*UNREADABLE, x509.InvalidVersion, CertificateError, Warning):
-            found = None
+        found = read_certificate(der)
         self._parsed.put(der, found)
         return found
 
@@ -144,8 +159,28 @@ class CertificatePool:
 
     def find(self, identifier: bytes) -> tuple[ParsedCertificate, ...]:
         """Return the known certificates that an identifier means."""
-        return tuple(self._known.get(identifier, ()))
+        known = tuple(self._known.get(identifier, ()))
+        found = self._found.get(identifier)
+        if found is None:
+            found = tuple(self._look_up(identifier))
+            if found:
+                self._found.put(identifier, found)
+        if not found:
+            return known
+        parsed = (each for der in found if (each := self.parse(der)) is not None)
+        added = {each.fingerprint for each in known}
+        return (
+            *known,
+            *(each for each in parsed if each.answers_to(identifier) and each.fingerprint not in added),
+        )
+
+    def forget(self, certificate: ParsedCertificate) -> None:
+        """Look its identifiers up again when they are asked for the next time."""
+        for identifier in (certificate.issuer_and_serial, certificate.key_identifier):
+            if identifier is not None:
+                self._found.pop(identifier)
 
     def __iter__(self) -> Iterator[ParsedCertificate]:
+        """Return those that were added."""
         seen = {known.fingerprint: known for group in self._known.values() for known in group}
         return iter(seen.values())

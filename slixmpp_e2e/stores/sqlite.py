@@ -1,58 +1,35 @@
 """The store in one SQLite file, readable by its owner only.
 
 Every answer is there at once, so it may be asked inside a filter. WAL and NORMAL synchronisation: what was
-acknowledged survives the death of the process; a power failure may take the last moments, which the replay
-window then covers.
+acknowledged survives the death of the process; a power failure may take the last moments, except decisions:
+they are on the disk when they are acknowledged (`_settle`). What that means for replays: `docs/stores.md`.
 """
 
 import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NoReturn
 
-from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, check_decision
+from slixmpp_e2e.certificates.store import (
+    CERTIFICATES_FOUND,
+    CERTIFICATES_PER_JID,
+    Chain,
+    check_decision,
+    read_identifiers,
+)
 from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores import decisions
+from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions, fingerprint
 
-_VERSION: Final = 2
 _ATTEMPTS: Final = 40
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_APPLICATION: Final = 0x65326578  # "e2ex": so that somebody else's database is not taken for ours
 Value = int | str | bytes | None
-
-_SCHEMA: Final = """
-CREATE TABLE certificate (
-    jid TEXT NOT NULL, leaf BLOB NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (jid, leaf)
-);
-CREATE TABLE decision (
-    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
-) WITHOUT ROWID;
-CREATE TABLE signer (
-    jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE seen (
-    jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
-    PRIMARY KEY (jid, digest)
-) WITHOUT ROWID;
-CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
-CREATE TABLE everybody (floor INTEGER NOT NULL);
-INSERT INTO everybody VALUES (0);
-"""
-#: By the version that they lead away from.
-_MIGRATIONS: Final = {
-    1: """
-CREATE TABLE decision (
-    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
-) WITHOUT ROWID;
-INSERT INTO decision SELECT jid, fingerprint, 'pinned' FROM pin;
-DROP TABLE pin;
-""",
-}
 
 
 class SQLiteStore:
@@ -75,18 +52,20 @@ class SQLiteStore:
         self._is_new()  # before anything is changed: it may be somebody else's
         self._enter_wal()
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        add_functions(self._connection)
         with self._transaction():
             if self._is_new():
-                self._run(_SCHEMA, _VERSION)
-                self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-            while (version := self._integer("PRAGMA user_version")) < _VERSION:
-                self._run(_MIGRATIONS[version], version + 1)
-        if self._value("PRAGMA quick_check") != "ok":
+                self._run(TABLES, VERSION)
+                self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            while (version := self._integer("PRAGMA user_version")) < VERSION:
+                self._run(MIGRATIONS[version], version + 1)
+            is_intact = decisions.are_intact(self._connection)
+        if not is_intact or self._value("PRAGMA quick_check") != "ok":
             raise StoreError(f"{self._path} is damaged; restore it, or remove it and decide again")
 
-    def _run(self, script: str, version: int) -> None:
+    def _run(self, statements: Iterable[str], version: int) -> None:
         """Change the schema to a version, inside the transaction that is open."""
-        for statement in filter(str.strip, script.split(";")):
+        for statement in statements:
             self._connection.execute(statement)
         self._connection.execute(f"PRAGMA user_version = {version}")
 
@@ -110,10 +89,10 @@ class SQLiteStore:
         version = self._value("PRAGMA user_version")
         if tables == application == 0:
             return True
-        if application != _APPLICATION:
+        if application != APPLICATION:
             raise StoreError(f"{self._path} is a database of something else")
-        if version != _VERSION and version not in _MIGRATIONS:
-            raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {_VERSION})")
+        if version != VERSION and version not in MIGRATIONS:
+            raise StoreError(f"{self._path} was written by another version ({version!r}, ours is {VERSION})")
         return False
 
     @contextmanager
@@ -139,10 +118,20 @@ class SQLiteStore:
         row = self._connection.execute(statement, arguments).fetchone()
         return row[0] if row else None
 
+    def _row(self, statement: str, kinds: tuple[type, ...], *arguments: object) -> tuple[Any, ...] | None:
+        """Return the first row, with values of these kinds, or None."""
+        row: tuple[Any, ...] | None = self._connection.execute(statement, arguments).fetchone()
+        if row is not None and not all(map(isinstance, row, kinds)):
+            self._damaged()
+        return row
+
+    def _damaged(self) -> NoReturn:
+        raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+
     def _integer(self, statement: str, *arguments: object) -> int:
         value = self._value(statement, *arguments)
         if not isinstance(value, int):
-            raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+            self._damaged()
         return value
 
     # ------------------------------------------------------------------ replay record
@@ -151,7 +140,7 @@ class SQLiteStore:
         """See `ReplayRecord`."""
         execute = self._connection.execute
         with self._transaction():
-            known = execute("SELECT floor, newest, entries FROM signer WHERE jid = ?", (signer,)).fetchone()
+            known = self._row("SELECT floor, newest, entries FROM signer WHERE jid = ?", (int,) * 3, signer)
             if known is None and not self._make_room(timestamp):
                 return Admission(seen=True, highest=None)
             floor, newest, entries = known or (0, 0, 0)
@@ -181,9 +170,8 @@ class SQLiteStore:
         return found or None
 
     def _drop_oldest(self, signer: str) -> int:
-        timestamp, digest = self._connection.execute(
-            "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1", (signer,)
-        ).fetchone()
+        oldest = "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1"
+        timestamp, digest = self._row(oldest, (int, bytes), signer) or self._damaged()
         self._connection.execute("DELETE FROM seen WHERE jid = ? AND digest = ?", (signer, digest))
         return int(timestamp)
 
@@ -195,9 +183,8 @@ class SQLiteStore:
         if timestamp <= self._floor():
             return False
         if self._integer("SELECT count(*) FROM signer") >= self._max_signers:
-            jid, newest = self._connection.execute(
-                "SELECT jid, newest FROM signer ORDER BY newest LIMIT 1"
-            ).fetchone()
+            oldest = self._row("SELECT jid, newest FROM signer ORDER BY newest LIMIT 1", (str, int))
+            jid, newest = oldest or self._damaged()
             if timestamp <= newest:
                 return False
             self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
@@ -211,7 +198,7 @@ class SQLiteStore:
         """See `Store`."""
         with self._errors():
             rows = self._connection.execute(
-                "SELECT chain FROM certificate WHERE jid = ? ORDER BY rowid DESC", (jid,)
+                "SELECT chain FROM certificate WHERE jid = ? ORDER BY id DESC", (jid,)
             ).fetchall()
             return tuple(_split(chain) for (chain,) in rows)
 
@@ -221,15 +208,28 @@ class SQLiteStore:
             rows = self._connection.execute("SELECT chain FROM certificate").fetchall()
             return [_split(chain) for (chain,) in rows]
 
+    def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT chain FROM certificate WHERE issuer_and_serial = ? OR key_identifier = ? "
+                "GROUP BY fingerprint LIMIT ?",
+                (identifier, identifier, CERTIFICATES_FOUND),
+            ).fetchall()
+            return tuple(_split(chain)[0] for (chain,) in rows)
+
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """See `Store`."""
+        identifiers = read_identifiers(chain[0])
         with self._transaction():
             cursor = self._connection.execute(
-                "INSERT OR IGNORE INTO certificate VALUES (?, ?, ?)", (jid, chain[0], b"".join(chain))
+                "INSERT OR IGNORE INTO certificate (jid, fingerprint, chain, issuer_and_serial, key_identifier) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (jid, fingerprint(chain[0]), b"".join(chain), *identifiers),
             )
             self._connection.execute(
-                "DELETE FROM certificate WHERE jid = ? AND rowid NOT IN "
-                "(SELECT rowid FROM certificate WHERE jid = ? ORDER BY rowid DESC LIMIT ?)",
+                "DELETE FROM certificate WHERE jid = ? AND id NOT IN "
+                "(SELECT id FROM certificate WHERE jid = ? ORDER BY id DESC LIMIT ?)",
                 (jid, jid, CERTIFICATES_PER_JID),
             )
         return cursor.rowcount == 1
@@ -254,16 +254,23 @@ class SQLiteStore:
         """See `Store`."""
         check_decision(trust)
         with self._transaction():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO decision VALUES (?, ?, ?)", (jid, fingerprint, str(trust))
-            )
+            decisions.change(self._connection, jid, fingerprint, str(trust))
+        self._settle()
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
         with self._transaction():
-            self._connection.execute(
-                "DELETE FROM decision WHERE jid = ? AND fingerprint = ?", (jid, fingerprint)
-            )
+            decisions.change(self._connection, jid, fingerprint, None)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Move everything from the WAL into the file, and see it to the disk.
+
+        SQLite ignores what follows the first damaged frame of a WAL, without a word. Where that fails, the
+        decision is kept all the same, as safe as everything else.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _decision(self, trust: str) -> Trust:
         try:
@@ -286,5 +293,7 @@ def _create_private(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _split(chain: bytes) -> Chain:
+def _split(chain: object) -> Chain:
+    if not isinstance(chain, bytes):
+        raise ASN1Error("a certificate that is no octets")
     return tuple(Reader(chain).elements(limit=32))

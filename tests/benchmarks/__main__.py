@@ -11,7 +11,7 @@ from typing import Final
 import cryptography
 from cryptography.hazmat.backends.openssl.backend import backend
 
-from tests.benchmarks import cms_level, hot_spots, memory, whole_way, wire_size
+from tests.benchmarks import cms_level, hot_spots, memory, stores, whole_way, wire_size
 from tests.benchmarks.clock import FULL, QUICK, Effort
 from tests.benchmarks.tables import Table
 
@@ -20,6 +20,7 @@ SECTIONS: Final[dict[str, Callable[[Effort], Awaitable[list[Table]]]]] = {
     "stanzas": whole_way.run,
     "wire": wire_size.run,
     "memory": memory.run,
+    "store": stores.run,
 }
 
 

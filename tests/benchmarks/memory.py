@@ -155,10 +155,10 @@ def _state(stanzas: int, records: Iterable[_Record]) -> _State:
     sizes = {each.name: _size(each.containers()) for each in records}
     gc.collect()
     traced, _ = tracemalloc.get_traced_memory()
-    return _State(stanzas, traced, _resident(), sizes)
+    return _State(stanzas, traced, resident(), sizes)
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the octets that are in memory now (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

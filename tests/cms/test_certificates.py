@@ -256,3 +256,40 @@ def test_the_memory_of_what_was_parsed_is_bounded(pki: PKI) -> None:
     pool.parse(pki["p-256"].der)
     assert pool.parse(pki["juliet"].der) is first
     assert pool.parse(pki["romeo"].der) is not second
+
+
+def test_a_pool_looks_up_what_was_not_added_and_remembers_what_it_found(
+    juliet: Entity, romeo: Entity
+) -> None:
+    asked: list[bytes] = []
+    kept: list[bytes] = []
+
+    def look_up(identifier: bytes) -> list[bytes]:
+        asked.append(identifier)
+        return kept
+
+    pool = CertificatePool([romeo.parsed], look_up=look_up)
+    known = juliet.parsed
+    assert pool.find(known.issuer_and_serial) == ()
+    kept += [juliet.der, romeo.der, b"no certificate"]  # what does not answer to the identifier is left out
+    assert [found.der for found in pool.find(known.issuer_and_serial)] == [juliet.der]
+    assert pool.find(known.issuer_and_serial) == (pool.parse(juliet.der),)
+    assert asked == [known.issuer_and_serial] * 2
+    pool.forget(known)
+    assert pool.find(known.issuer_and_serial) == (pool.parse(juliet.der),)
+    assert asked == [known.issuer_and_serial] * 3
+    assert len(pool.find(romeo.parsed.issuer_and_serial)) == 1  # the one that was added is not there twice
+    assert [found.der for found in pool] == [romeo.der]
+
+
+def test_the_memory_of_what_was_looked_up_is_bounded(juliet: Entity) -> None:
+    asked: list[bytes] = []
+
+    def look_up(identifier: bytes) -> list[bytes]:
+        asked.append(identifier)
+        return [juliet.der]
+
+    pool = CertificatePool(capacity=2, look_up=look_up)
+    for identifier in (b"1", b"2", b"3", b"3", b"2", b"1"):
+        assert pool.find(identifier) == ()
+    assert asked == [b"1", b"2", b"3", b"1"]

@@ -106,6 +106,23 @@ class TestLearning:
         found = unprotect(account(pki, romeo, clock, store=Full(started=0)), protect(sender))
         assert (found.report.authenticated, found.learned) == (True, False)
 
+    def test_a_store_that_cannot_be_read_answers_as_every_failure_before_the_signature_does(
+        self, pki, sender, romeo, clock
+    ):
+        class Broken(MemoryStore):
+            def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+                raise StoreError("the disk is gone")
+
+        error = refusal(account(pki, romeo, clock, store=Broken(started=0)), protect(sender))
+        assert (error.reason, error.answer) == ("unknown-signer", DECRYPTION_FAILED)
+        assert "the disk is gone" in str(error)
+
+    def test_a_certificate_that_somebody_else_learned_meanwhile_is_found(self, pki, sender, romeo, clock):
+        kept = MemoryStore(started=0)
+        first, second = (account(pki, romeo, clock, store=kept) for _ in range(2))
+        assert unprotect(first, protect(sender)).learned
+        assert unprotect(second, protect(sender)).report.authenticated
+
     def test_certificates_are_found_by_every_name_in_them(self, pki, juliet, romeo):
         several = Entity("x", juliet.key, certificate(juliet.key, [names("a@example.com", "b@example.com")]))
         found = index_by_name([[several.parsed, pki.intermediate.parsed], [romeo.parsed]])

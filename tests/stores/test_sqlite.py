@@ -174,7 +174,7 @@ class TestWhatIsNoStore:
         store = opened(path)
         store.decide(JULIET, PIN, Trust.PINNED)
         store.close()
-        raw(path, "PRAGMA user_version = 3")
+        raw(path, "PRAGMA user_version = 4")
         before = path.read_bytes()
         self.refused(path, "another version")
         assert path.read_bytes() == before
@@ -358,23 +358,6 @@ except StoreError as error:
             seen(store, 1)
         store._connection = real
         assert not seen(store, 1)
-
-
-def test_the_pins_of_the_first_version_become_decisions(opened, path):
-    opened(path).close()
-    raw(
-        path,
-        "DROP TABLE decision",
-        "CREATE TABLE pin (jid TEXT NOT NULL, fingerprint BLOB NOT NULL, PRIMARY KEY (jid, fingerprint))",
-        f"INSERT INTO pin VALUES ('{JULIET}', x'{PIN.hex()}')",
-        "PRAGMA user_version = 1",
-    )
-    for _ in range(2):
-        store = opened(path)
-        assert store.decisions(JULIET) == {PIN: Trust.PINNED}
-        store.close()
-    with pytest.raises(sqlite3.OperationalError):
-        raw(path, "SELECT * FROM pin")
 
 
 def test_a_decision_that_is_none_is_damage(opened, path):

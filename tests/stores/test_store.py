@@ -2,9 +2,16 @@
 
 import pytest
 
-from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, MemoryStore, Store
+from slixmpp_e2e.certificates.store import (
+    CERTIFICATES_FOUND,
+    CERTIFICATES_PER_JID,
+    Chain,
+    MemoryStore,
+    Store,
+)
 from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.report import Trust
+from tests.pki import Entity, make_certificate
 
 JULIET, ROMEO = "juliet@example.com", "romeo@example.net"
 
@@ -56,6 +63,47 @@ class TestCertificates:
         store.add_certificate(JULIET, chain(2))
         store.add_certificate(JULIET, chain(1))
         assert store.certificates(JULIET) == (chain(2), chain(1))
+
+
+class TestFinding:
+    def found(self, store: Store, entity: Entity) -> list[tuple[bytes, ...]]:
+        """Return what is found by each of the two identifiers."""
+        parsed = entity.parsed
+        assert parsed.key_identifier is not None
+        return [store.find_certificates(each) for each in (parsed.issuer_and_serial, parsed.key_identifier)]
+
+    def test_a_learned_certificate_is_found_by_both_identifiers(self, store, juliet, romeo):
+        assert self.found(store, juliet) == [(), ()]
+        store.add_certificate(JULIET, (juliet.der, romeo.der))
+        assert self.found(store, juliet) == [(juliet.der,)] * 2
+        assert self.found(store, romeo) == [(), ()]  # it only came along
+
+    def test_a_certificate_of_several_jids_is_found_once(self, store, juliet):
+        store.add_certificate(JULIET, (juliet.der,))
+        store.add_certificate(ROMEO, (juliet.der,))
+        assert self.found(store, juliet) == [(juliet.der,)] * 2
+
+    def test_what_had_to_go_is_not_found_any_more_unless_somebody_else_has_it(self, store, juliet, romeo):
+        for leaf in (juliet.der, romeo.der):
+            store.add_certificate(JULIET, (leaf,))
+        store.add_certificate(ROMEO, (romeo.der,))
+        for number in range(CERTIFICATES_PER_JID):
+            store.add_certificate(JULIET, chain(number))
+        assert self.found(store, juliet) == [(), ()]
+        assert self.found(store, romeo) == [(romeo.der,)] * 2
+
+    def test_of_many_with_one_key_identifier_no_more_are_read_than_are_tried(self, store, pki, juliet):
+        for number in range(CERTIFICATES_FOUND + 3):
+            made = make_certificate(juliet.key, "Juliet", issuer=pki.intermediate, jid=JULIET)
+            store.add_certificate(f"juliet{number}@example.com", (Entity("", juliet.key, made).der,))
+        by_issuer, by_key = self.found(store, juliet)
+        assert by_issuer == ()
+        assert len(set(by_key)) == len(by_key) == CERTIFICATES_FOUND
+
+    def test_what_cannot_be_read_is_kept_and_never_found(self, store):
+        assert store.add_certificate(JULIET, chain(1))
+        assert store.find_certificates(b"") == ()
+        assert store.certificates(JULIET) == (chain(1),)
 
 
 class TestDecisions:
