@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -11,14 +11,17 @@ from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.namespaces import E2E
+from slixmpp_e2e.namespaces import E2E, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
+from slixmpp_e2e.plugin.certificate_search import CertificateResolver, CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.pubkeys import PublishedKeys
+from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
@@ -58,6 +61,8 @@ class E2EPlugin(BasePlugin):
     _inbound: Inbound
     _resumption: Resumption
     _requests: CertificateRequests
+    _search: CertificateSearch
+    _publication: Publication
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -71,6 +76,8 @@ class E2EPlugin(BasePlugin):
         self._place()
         for event, handler in self._handlers():
             self.xmpp.add_event_handler(event, handler)
+        if self.xmpp.session_bind_event.is_set():
+            self._go_public()
 
     def _build(self) -> None:
         xmpp, config, protection = self.xmpp, self.config, self.protection
@@ -92,7 +99,18 @@ class E2EPlugin(BasePlugin):
             self._counters,
             automatic=config["request_certificates"],
         )
-        self._outbound.parking.look_for = self._requests.find
+        published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
+        self._publication = Publication(xmpp, protection, self._counters)
+        parking = self._outbound.parking
+        self._search = CertificateSearch(
+            xmpp,
+            protection,
+            _resolvers(config["resolvers"], published),
+            self._requests.find,
+            parking,
+            self._counters,
+        )
+        parking.look_for = self._search.find
         answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
@@ -104,8 +122,9 @@ class E2EPlugin(BasePlugin):
             Forwarded(xmpp, protection, policy),
             self._requests,
             self._counters,
-            self._outbound.parking.release,
+            parking.release,
             deliver_stale=config["deliver_stale"],
+            answers_in_clear=published.answer,
         )
         protection.on_clock_adjustment = self._clock_adjusted
 
@@ -150,15 +169,24 @@ class E2EPlugin(BasePlugin):
         self._place()
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
+        self._go_public()
+
+    def _go_public(self) -> None:
+        if self.config["publish_certificates"]:
+            self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
+            self._publication.start()
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
+        self._search.close()
+        self._publication.close()
         self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
-            self.xmpp.plugin["xep_0030"].del_feature(feature=E2E)
+            for feature in (E2E, PUBKEY):
+                self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
         self.protection.store.close()
 
     def _clock_adjusted(self, seconds: float) -> None:
@@ -215,6 +243,14 @@ class E2EPlugin(BasePlugin):
         else:
             self._requests.send_bare(JID(jid))
 
+    async def publish_certificates(self) -> None:
+        """Publish our certificates in our account, for everybody who asks (XEP-0189); raise `PublicationError`.
+
+        What other devices have published stays; what has expired goes. With the option of this name it happens
+        whenever a session starts.
+        """
+        await self._publication.publish()
+
     def decisions(self, jid: JID | str) -> Mapping[bytes, Trust]:
         """Return what is decided about certificates of a JID, by their SHA-256 fingerprints."""
         return self.protection.authority.decisions(bare(jid))
@@ -237,5 +273,19 @@ class E2EPlugin(BasePlugin):
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
-            "peers": len(self.protection) + len(self._requests),
+            "peers": len(self.protection) + len(self._requests) + len(self._search),
         }
+
+
+def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateResolver]:
+    """Return those that the option names; `pep` stands for what peers have published in their accounts."""
+    chosen = [option] if isinstance(option, str) else option
+    found: list[CertificateResolver] = []
+    for each in chosen:
+        if each == "pep":
+            found.append(published)
+        elif isinstance(each, CertificateResolver) and not isinstance(each, str):  # a str has a find(), too
+            found.append(each)
+        else:
+            raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')
+    return found
