@@ -80,7 +80,8 @@ class Parking:
 
     def give_up(self, jid: JID) -> None:
         """Fail what waits for a certificate: there will be none."""
-        if bare(jid) in self._queues:
+        queue = self._queues.get(bare(jid))
+        if queue is not None and not queue.under_way:
             self._give_up(bare(jid))
 
     def close(self) -> None:

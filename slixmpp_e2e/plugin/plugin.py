@@ -284,7 +284,9 @@ def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateRes
     for each in chosen:
         if each == "pep":
             found.append(published)
-        elif isinstance(each, CertificateResolver) and not isinstance(each, str):  # a str has a find(), too
+        elif isinstance(each, CertificateResolver) and not isinstance(
+            each, (str, type)
+        ):  # str has find(), too
             found.append(each)
         else:
             raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')

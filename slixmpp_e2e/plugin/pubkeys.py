@@ -30,6 +30,8 @@ from slixmpp_e2e.protection import Protection
 CERTIFICATES: Final = 16
 #: Octets that they may have together, in DER.
 OCTETS: Final = 64 * 1024
+#: Octets of the largest one.
+LARGEST: Final = 16 * 1024
 #: Seconds that the answer to one question may take.
 SECONDS: Final = 3.0
 
@@ -57,7 +59,7 @@ def read_keyinfo(keyinfo: Element) -> bytes | None:
     """Return the octets of the certificate, or None where there is none, or one that is too large to be one."""
     found = keyinfo.findall(_X509)
     text = (found[0].text or "") if len(found) == 1 and not len(found[0]) else ""
-    if not text or len(text) > 2 * OCTETS:
+    if not text or len(text) > 2 * LARGEST:
         return None
     try:
         return decode_base64(text.encode()) or None
@@ -72,7 +74,9 @@ def bounded(certificates: Iterable[bytes]) -> list[bytes]:
     for certificate in certificates:
         if len(found) == CERTIFICATES:
             break
-        if certificate not in found and octets + len(certificate) <= OCTETS:
+        if certificate in found or len(certificate) > LARGEST:
+            continue
+        if octets + len(certificate) <= OCTETS:
             found[certificate] = None
             octets += len(certificate)
     return list(found)

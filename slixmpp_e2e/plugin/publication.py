@@ -87,7 +87,7 @@ class Publication:
             before = await self._read()
             expired = [name for name, der in before.items() if der is not None and self._is_expired(der)]
             kept = {name: der for name, der in before.items() if name not in expired}
-            ours = {item_id(each.der): each.der for each in own_certificates(self.protection.identity)}
+            ours = self._ours()
             wanted = {**kept, **ours}
             _check_bounds(list(wanted.values()))
             for name in expired:
@@ -116,6 +116,10 @@ class Publication:
             keyinfo = item.find(KEYINFO)
             found[item.get("id", "")] = read_keyinfo(keyinfo) if keyinfo is not None else None
         return found
+
+    def _ours(self) -> dict[str, bytes]:
+        own = own_certificates(self.protection.identity)
+        return {item_id(each.der): each.der for each in own if not self._is_expired(each.der)}
 
     def _is_expired(self, der: bytes) -> bool:
         """Tell whether a certificate has expired; what can't be read is left to who published it."""

@@ -18,7 +18,7 @@ from slixmpp_e2e.namespaces import PUBKEY, PUBSUB, PUBSUB_OWNER
 from slixmpp_e2e.plugin.pubkeys import ask, item_id, read_keyinfo, read_node, write_keyinfo
 
 from .clients import Clients, Inbox, close, round_trip
-from .protected import PKI, Failures, introduce, make_pki, protect
+from .protected import PKI, Failures, make_pki, protect
 
 pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"], indirect=True)]
 
@@ -288,6 +288,27 @@ class TestPublishing:
         assert await published(phone) == before
 
 
+class TestComponents:
+    async def test_a_component_finds_what_users_publish(self, server, clients, pki):
+        juliet = await log_in(clients, pki, "juliet", **PUBLIC)
+        await has_published(juliet)
+        component = await clients.component()
+        protect(component, pki.options("component", **WAITING))
+        inbox = Inbox(juliet)
+        component.send_message("juliet@localhost", "x", mfrom="component.localhost", mtype="chat")
+        assert juliet.plugin["e2e"].report(await inbox.next()).encrypted
+        assert component.plugin["e2e"].stats()["certificates_found"] == 1
+
+    async def test_a_component_has_no_account_but_answers_who_asks(self, server, clients, pki):
+        component = await clients.component()
+        protect(component, pki.options("component", **PUBLIC))
+        assert component.plugin["e2e"]._publication._task is None
+        romeo = await clients.log_in("romeo@localhost/r")
+        answer = await ask(romeo, "get", JID("component.localhost"), Element(f"{{{PUBKEY}}}pubkeys"))
+        found = answer.findall(f"{{{PUBKEY}}}pubkeys/{{{PUBKEY}}}keyinfo")
+        assert [read_keyinfo(each) for each in found] == certificates(pki, "component")
+
+
 class TestAskingAClient:
     @pytest.mark.parametrize("public", [True, False])
     async def test_it_answers_only_if_it_publishes(self, server, clients, pki, public):
@@ -377,7 +398,6 @@ class TestResolvers:
             pki,
             "romeo",
             resolvers=[Hanging()],
-            peer_certificates=introduce(pki, "phone"),
             policy={"*": "required", "mercutio@localhost": "off"},
             **WAITING,
         )
@@ -385,7 +405,6 @@ class TestResolvers:
         juliet = await log_in(clients, pki, "juliet", certificate_wait=0)
         mercutio = await clients.log_in("mercutio@localhost/m")
         his = Inbox(mercutio)
-        romeo.plugin["e2e"].protection.peers._configured.clear()
         hers = Inbox(juliet)
         romeo.send_message("juliet@localhost", "waits", mtype="chat")
         romeo.send_message("mercutio@localhost", "does not", mtype="chat")
