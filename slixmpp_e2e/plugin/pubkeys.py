@@ -8,6 +8,7 @@ whose they are; they are neither written nor read.
 """
 
 import hashlib
+import secrets
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable
@@ -98,7 +99,7 @@ async def ask(
 
     It waits for nothing: it may be what those that wait are waiting for. `to` is None for our own account.
     """
-    iq: Any = new_iq(xmpp, kind_type, xmpp.new_id())
+    iq: Any = new_iq(xmpp, kind_type, secrets.token_hex(16))
     if to is not None:
         iq["to"] = to
     if xmpp.is_component:

@@ -86,6 +86,15 @@ async def test_what_is_found_lets_go_what_waits(romeo_alone, hers):
     room.parking.close()
 
 
+async def test_without_patience_it_fails_at_once_and_the_next_one_can_leave(romeo_alone, hers):
+    room = Room(romeo_alone, Shelf(*hers))
+    room.parking.patience = 0
+    assert not room.send()
+    assert not romeo_alone.can_encrypt_to(JULIET)
+    await room.settle()
+    assert romeo_alone.can_encrypt_to(JULIET)
+
+
 async def test_who_is_nowhere_is_asked_and_everything_waits_on(romeo_alone):
     room = Room(romeo_alone, Shelf(), Shelf(b"nonsense"))
     assert room.send()
