@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from base64 import b64encode
+from collections import Counter
 from xml.etree.ElementTree import Element, SubElement
 
 import pytest
@@ -16,6 +17,7 @@ from slixmpp_e2e.certificates.keys import generate_key
 from slixmpp_e2e.cms.certificates import read_certificates
 from slixmpp_e2e.namespaces import PUBKEY, PUBSUB, PUBSUB_OWNER
 from slixmpp_e2e.plugin.pubkeys import ask, item_id, read_keyinfo, read_node, write_keyinfo
+from slixmpp_e2e.plugin.publication import Publication
 
 from .clients import Clients, Inbox, close, round_trip
 from .protected import PKI, Failures, make_pki, protect
@@ -286,6 +288,22 @@ class TestPublishing:
         with pytest.raises(PublicationError, match="17 items"):
             await juliet.plugin["e2e"].publish_certificates()
         assert await published(phone) == before
+
+
+class Undone(Publication):
+    """Another device takes away what this one writes."""
+
+    async def _write(self, name: str, der: bytes) -> None:
+        await super()._write(name, der)
+        await retract_all(self.xmpp, {der})
+
+
+async def test_what_is_not_there_afterwards_was_not_published(server, clients, pki):
+    juliet = await log_in(clients, pki, "juliet")
+    publication = Undone(juliet, juliet.plugin["e2e"].protection, Counter())
+    with pytest.raises(PublicationError, match="not there after publishing"):
+        await publication.publish()
+    assert publication.stats["certificates_published"] == 0
 
 
 class TestComponents:
