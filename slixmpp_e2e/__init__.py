@@ -29,6 +29,7 @@ from slixmpp_e2e.errors import (
     LocalError,
     MalformedError,
     NoCertificateError,
+    PublicationError,
     RefusedError,
     RemoteError,
     SignatureError,
@@ -39,6 +40,7 @@ from slixmpp_e2e.errors import (
     UndecryptableError,
     UnprotectableError,
 )
+from slixmpp_e2e.plugin.certificate_search import CertificateResolver
 from slixmpp_e2e.plugin.plugin import E2EPlugin
 from slixmpp_e2e.plugin.stanzas import ReceiveFailure, Rejection, SendFailure
 from slixmpp_e2e.policy import Level
@@ -54,6 +56,7 @@ __all__ = [
     "Authenticated",
     "CertificateError",
     "CertificatePolicy",
+    "CertificateResolver",
     "CertificatesOnlyError",
     "Condition",
     "ConditionError",
@@ -68,6 +71,7 @@ __all__ = [
     "MalformedError",
     "Names",
     "NoCertificateError",
+    "PublicationError",
     "ReceiveFailure",
     "RefusedError",
     "Rejection",

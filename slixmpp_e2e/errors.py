@@ -84,6 +84,13 @@ class UnconfirmedError(LocalError):
     code = "unconfirmed"
 
 
+class PublicationError(LocalError):
+    """Our certificates could not be published."""
+
+    code = "publication"
+    advice = "The account's server needs PEP (XEP-0163) with publish options and persistent items."
+
+
 # --------------------------------------------------------------------------- what arrived
 
 

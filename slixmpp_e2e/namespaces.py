@@ -20,7 +20,13 @@ LANG: Final = f"{{{XML}}}lang"
 #: Ours: the request for a certificate, and its answer.
 CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"
 
+DATA_FORMS: Final = "jabber:x:data"
 DELAY: Final = "urn:xmpp:delay"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"
+#: XEP-0189 0.9: the version that has X.509 certificates; the name of the node, too.
+PUBKEY: Final = "urn:xmpp:pubkey:0"
+PUBSUB: Final = "http://jabber.org/protocol/pubsub"
+PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
+PUBSUB_OWNER: Final = f"{PUBSUB}#owner"
 SM: Final = "urn:xmpp:sm:3"

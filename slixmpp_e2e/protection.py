@@ -290,7 +290,7 @@ class Protection:
         try:
             return self._judge(opener.open_object(text), outer, delayed_since, archived=archived)
         except CertificatesOnlyError as error:
-            error.learned = self._take_certificates(error.certificates, outer.sender)
+            error.learned = self.take_certificates(error.certificates, outer.sender)
             raise
         except RemoteError as error:
             error.silent = bool(repeated) and self.options.open_repeated
@@ -433,11 +433,16 @@ class Protection:
         )
         return Unprotected(content.stanza, replace(report, skew=skew), learned=False)
 
-    def _take_certificates(self, certificates: Iterable[bytes], sender: JID) -> bool:
-        """Keep those certificates that are the sender's and that we trust; nobody signed for the others."""
+    def take_certificates(
+        self, certificates: Iterable[bytes], sender: JID, *, at_once: int = _AT_ONCE
+    ) -> bool:
+        """Keep those certificates (DER) that are the sender's and that we trust: nobody signed for them.
+
+        The first `at_once` that name him are judged. Return whether one is new; raise `StoreError`.
+        """
         jid, at = bare(sender), to_datetime(self.now())
         found = self.peers.parse(certificates)
-        named = [each for each in found if jid in certificate_jids(each.certificate)][:_AT_ONCE]
+        named = [each for each in found if jid in certificate_jids(each.certificate)][:at_once]
         trusted = [
             each
             for each in named

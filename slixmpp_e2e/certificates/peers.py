@@ -107,12 +107,15 @@ class PeerCertificates:
     def is_trusted(
         self, jid: str, known: Sequence[ParsedCertificate], at: datetime, purpose: Purpose
     ) -> bool:
-        """Tell whether a certificate is believed to be a JID's, for a purpose."""
+        """Tell whether a certificate is believed to be a JID's, for a purpose.
+
+        First use is for who signs: a certificate that merely lies about is believed by nobody because of it.
+        """
         try:
-            self._authority.judge(jid, known[0], known[1:], at=at, purpose=purpose)
+            decision = self._authority.judge(jid, known[0], known[1:], at=at, purpose=purpose)
         except UntrustedError:
             return False
-        return True
+        return not decision.first_use
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
         """Return the trusted certificates to encrypt to; remembered for a minute."""

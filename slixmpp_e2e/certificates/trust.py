@@ -151,7 +151,7 @@ class Authority:
         trust = believed.get(certificate.fingerprint)
         if trust is not None and trust is not Trust.TOFU:
             return self._decided(question, trust)
-        if Trust.PINNED in believed.values():
+        if Trust.PINNED in believed.values() or self._pins.get(jid):
             raise ChangedCertificateError(f"this is not the certificate that is pinned for {jid}")
         try:
             return self._judge_by_path(question)

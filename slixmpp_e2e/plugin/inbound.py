@@ -7,7 +7,7 @@ raises: an exception here would end the stream.
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
@@ -76,6 +76,8 @@ class Inbound:
     on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
+    #: Answers questions that may be asked in clear, whatever the policy (`PublishedKeys.answer`).
+    answers_in_clear: Callable[[Iq], bool] = field(default=lambda _iq: False)
 
     def unseal(self, stanza: Any) -> Any:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
@@ -215,6 +217,8 @@ class Inbound:
         sender: JID = stanza["from"]
         if not sender.bare or isinstance(stanza, Presence):
             return stanza  # from our own account; presence is reported as what it is (ARCHITECTURE, policies)
+        if isinstance(stanza, Iq) and self.answers_in_clear(stanza):
+            return None
         kind = kind_of(stanza)
         from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
         if from_room or not self.policy.must_be_protected(sender, kind):

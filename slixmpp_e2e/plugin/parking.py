@@ -78,6 +78,12 @@ class Parking:
         if queue is not None:
             self._send(queue)
 
+    def give_up(self, jid: JID) -> None:
+        """Fail what waits for a certificate: there will be none."""
+        queue = self._queues.get(bare(jid))
+        if queue is not None and not queue.under_way:
+            self._give_up(bare(jid))
+
     def close(self) -> None:
         """Fail all that still waits."""
         for jid in tuple(self._queues):

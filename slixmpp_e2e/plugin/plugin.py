@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -12,14 +12,17 @@ from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.namespaces import E2E
+from slixmpp_e2e.namespaces import E2E, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
+from slixmpp_e2e.plugin.certificate_search import CertificateResolver, CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options, load_identity
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.pubkeys import PublishedKeys
+from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.revocation import RevocationRefresh
@@ -65,6 +68,8 @@ class E2EPlugin(BasePlugin):
     _requests: CertificateRequests
     _renewal: Renewal
     _revocation: RevocationRefresh
+    _search: CertificateSearch
+    _publication: Publication
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -78,6 +83,8 @@ class E2EPlugin(BasePlugin):
         self._place()
         for event, handler in self._handlers():
             self.xmpp.add_event_handler(event, handler)
+        if self.xmpp.session_bind_event.is_set():  # slixmpp has called `session_bind` already, too early
+            self.session_bind(self.xmpp.boundjid)
 
     def _build(self) -> None:
         xmpp, config, protection = self.xmpp, self.config, self.protection
@@ -99,7 +106,18 @@ class E2EPlugin(BasePlugin):
             self._counters,
             automatic=config["request_certificates"],
         )
-        self._outbound.parking.look_for = self._requests.find
+        published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
+        self._publication = Publication(xmpp, protection, self._counters)
+        parking = self._outbound.parking
+        self._search = CertificateSearch(
+            xmpp,
+            protection,
+            _resolvers(config["resolvers"], published),
+            self._requests.find,
+            parking,
+            self._counters,
+        )
+        parking.look_for = self._search.find
         answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
@@ -111,8 +129,9 @@ class E2EPlugin(BasePlugin):
             Forwarded(xmpp, protection, policy),
             self._requests,
             self._counters,
-            self._outbound.parking.release,
+            parking.release,
             deliver_stale=config["deliver_stale"],
+            answers_in_clear=published.answer,
         )
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
@@ -161,17 +180,23 @@ class E2EPlugin(BasePlugin):
         self._renewal.start()
         self._revocation.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
+        if self.config["publish_certificates"]:
+            self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
+            self._publication.start()
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
         self._renewal.stop()
         self._revocation.stop()
+        self._search.close()
+        self._publication.close()
         self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
-            self.xmpp.plugin["xep_0030"].del_feature(feature=E2E)
+            for feature in (E2E, PUBKEY):
+                self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
         self.protection.store.close()
 
     def _clock_adjusted(self, seconds: float) -> None:
@@ -254,6 +279,14 @@ class E2EPlugin(BasePlugin):
         check_options(config)
         self.protection.add_identity(load_identity(config))
 
+    async def publish_certificates(self) -> None:
+        """Publish our certificates in our account, for everybody who asks (XEP-0189); raise `PublicationError`.
+
+        What other devices have published stays; what has expired goes. With the option of this name it happens
+        whenever a session starts.
+        """
+        await self._publication.publish()
+
     def decisions(self, jid: JID | str) -> Mapping[bytes, Trust]:
         """Return what is decided about certificates of a JID, by their SHA-256 fingerprints."""
         return self.protection.authority.decisions(bare(jid))
@@ -276,5 +309,21 @@ class E2EPlugin(BasePlugin):
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
-            "peers": self.protection.size() + len(self._requests),
+            "peers": self.protection.size() + len(self._requests) + len(self._search),
         }
+
+
+def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateResolver]:
+    """Return those that the option names; `pep` stands for what peers have published in their accounts."""
+    chosen = [option] if isinstance(option, str) else option
+    found: list[CertificateResolver] = []
+    for each in chosen:
+        if each == "pep":
+            found.append(published)
+        elif isinstance(each, CertificateResolver) and not isinstance(
+            each, (str, type)
+        ):  # str has find(), too
+            found.append(each)
+        else:
+            raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')
+    return found

@@ -53,6 +53,16 @@ class TestDecisions:
         for purpose in ("sign", "encrypt"):
             assert refusal(judging, renewed, purpose=purpose).why == "distrusted"
 
+    def test_distrusting_the_only_pin_opens_nothing(self, store, root, renewed):
+        pinned_one = end_entity()
+        judging = Authority(
+            store, paths=PathValidator([root.certificate]), pins=pinned(pinned_one), first_use=True
+        )
+        decide(store, pinned_one, Trust.DISTRUSTED)
+        assert refusal(judging, pinned_one).why == "distrusted"
+        for other in (renewed, end_entity()):
+            assert isinstance(refusal(judging, other), ChangedCertificateError)
+
     def test_what_is_distrusted_says_nothing_about_another_certificate(self, store, root, renewed):
         decide(store, end_entity(), Trust.DISTRUSTED)
         judging = Authority(store, paths=PathValidator([root.certificate]))

@@ -58,7 +58,8 @@ def test_nor_does_an_archive(sender, trusting, kept, clock):
 
 
 def test_certificates_alone_decide_nothing(sender, trusting, kept):
-    refusal(trusting, sender.certificates_only())
+    assert not refusal(trusting, sender.certificates_only()).learned
+    assert kept.certificates(JULIET.bare) == ()
     assert kept.decisions(JULIET.bare) == {}
     assert not trusting.can_encrypt_to(JULIET)
 

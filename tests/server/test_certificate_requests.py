@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from slixmpp_e2e import PublicationError
+
 from .clients import Clients, Inbox, round_trip
 from .protected import PKI, Failures, introduce, make_pki, protect
 
@@ -109,6 +111,16 @@ async def test_certificates_alone_are_sent_and_learned(server, clients, pki):
     his = Inbox(romeo)
     juliet.send_message("romeo@localhost", "now I can", mtype="chat")
     assert romeo.plugin["e2e"].report(await his.next()).encrypted
+
+
+@pytest.mark.parametrize("server", ["loopback"], indirect=True)
+async def test_an_account_that_can_t_keep_certificates_is_an_error(server, clients, pki, caplog):
+    juliet = await clients.log_in("juliet@localhost/j")
+    protect(juliet, pki.options("juliet", publish_certificates=True))
+    with pytest.raises(PublicationError, match="service-unavailable"):
+        await juliet.plugin["e2e"].publish_certificates()
+    await juliet.plugin["e2e"]._publication._task
+    assert "our certificates were not published" in caplog.text  # what was tried at the start
 
 
 class TestRejections:

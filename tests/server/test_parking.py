@@ -104,7 +104,7 @@ async def test_what_still_waits_when_the_plugin_goes_is_reported(server, clients
 
 
 async def test_where_nobody_is_asked_nothing_waits(server, clients, pki):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", request_certificates=False)
+    romeo = await log_in(clients, pki, "romeo@localhost/r", request_certificates=False, resolvers=[])
     failures = Failures(romeo)
     romeo.send_message("mercutio@localhost", "x", mtype="chat")
     await round_trip(romeo)

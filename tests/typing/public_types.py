@@ -10,6 +10,7 @@ from slixmpp.jid import JID
 
 import slixmpp_e2e
 from slixmpp_e2e import (
+    CertificateResolver,
     E2EError,
     E2EPlugin,
     Level,
@@ -37,6 +38,7 @@ async def what_a_bot_calls(plugin: E2EPlugin, message: slixmpp.Message) -> None:
     assert_type(await plugin.protect(message, Level.SIGN), Stanza)
     assert_type(await plugin.protect(message, "sign"), Stanza)
     assert_type(await plugin.unprotect(message), Stanza)
+    assert_type(await plugin.publish_certificates(), None)
     assert_type(plugin.stats(), Mapping[str, int])
 
 
@@ -60,6 +62,19 @@ def what_a_report_says(report: SecurityReport) -> None:
     assert_type(report.checks, tuple[str, ...])
     assert_type(report.outer_id, str)
     assert_type(report.revocation, Literal["good", "unknown", "expired", "off"])
+
+
+class Directory:
+    """A place to find certificates in."""
+
+    async def find(self, jid: JID) -> list[bytes]:
+        """Find nothing."""
+        return [jid.bare.encode()]
+
+
+def what_finds_certificates() -> CertificateResolver:
+    """What the option `resolvers` takes."""
+    return Directory()
 
 
 def what_events_carry(lost: SendFailure, refused: ReceiveFailure) -> None:
