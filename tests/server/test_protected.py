@@ -139,15 +139,6 @@ async def test_opportunistic_sends_in_clear_to_strangers_and_reports_what_came_c
 
 
 @pytest.mark.requirement("3923-6.2-1", "3851-4-1")
-async def test_enabled_on_a_running_stream_it_is_ready_at_once_and_announced(server, clients, pki):
-    romeo = await clients.log_in("romeo@localhost/r", plugins=["xep_0030"])
-    ready = Inbox(romeo, "e2e_ready")
-    protect(romeo, pki.options("romeo"))
-    assert await ready.next() == "romeo@localhost"
-    features = (await romeo.plugin["xep_0030"].get_info(local=True))["disco_info"]["features"]
-    assert "urn:ietf:params:xml:ns:xmpp-e2e" in features
-
-
 async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, pki):
     romeo = await clients.log_in("romeo@localhost/r")
     juliet = await clients.log_in("juliet@localhost/j")
@@ -160,6 +151,15 @@ async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, 
     assert (await learned.next()).signer == "romeo@localhost"
     juliet.send_message("romeo@localhost", "I know", mtype="chat")
     assert romeo.plugin["e2e"].report(await his.next()).encrypted
+
+
+async def test_enabled_on_a_running_stream_it_is_ready_at_once_and_announced(server, clients, pki):
+    romeo = await clients.log_in("romeo@localhost/r", plugins=["xep_0030"])
+    ready = Inbox(romeo, "e2e_ready")
+    protect(romeo, pki.options("romeo"))
+    assert await ready.next() == "romeo@localhost"
+    features = (await romeo.plugin["xep_0030"].get_info(local=True))["features"]
+    assert "urn:ietf:params:xml:ns:xmpp-e2e" in features
 
 
 @pytest.mark.requirement("3923-2-5")
