@@ -222,9 +222,10 @@ class SignedData:
             candidates += (known for known in pool.find(info.identifier) if known not in candidates)
             if not candidates:
                 raise SignatureError("the signer's certificate is not known", reason="unknown-signer")
-            budget -= len(candidates)
-            if budget < 0:
+            if not budget:
                 raise SignatureError("too many certificates to try", reason="invalid")
+            candidates = candidates[:budget]  # what came along first: others may bear the same key identifier
+            budget -= len(candidates)
             signers.append(_verify(info, candidates))
             # after the signature, so that a wrong digest takes no less time (see `enveloped_data`)
             if info.attributes[MESSAGE_DIGEST] != digest:

@@ -11,9 +11,9 @@ from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.cms.algorithms import AES128_CBC
 from slixmpp_e2e.cms.asn1 import SET, sequence, tlv
 from slixmpp_e2e.cms.capabilities import SMIME_CAPABILITIES, preference_attribute
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.recipients import RSA_PKCS1
-from slixmpp_e2e.cms.signed_data import Signer
+from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data
 from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificatesOnlyError, NoCertificateError
 from slixmpp_e2e.formats.rfc3923 import write_certificates
 from slixmpp_e2e.freshness import format_date_time, to_datetime
@@ -250,3 +250,10 @@ class TestTripleDES:
 
 def opaque_der(by, *chain) -> bytes:
     return mime.parse_entity(opaque(message_cpim(), signer(by, *chain))).decoded_body()
+
+
+def test_certificates_with_the_key_identifier_of_somebody_do_not_keep_his_own_from_being_tried(juliet):
+    data = signed_der(message_cpim(), Signer(juliet.key, juliet.parsed, key_identifier=True))
+    pool = CertificatePool([with_key_identifier_of(juliet) for _ in range(9)])
+    _, found = parse_signed_data(data).verify(pool)
+    assert found.certificate.fingerprint == juliet.parsed.fingerprint
