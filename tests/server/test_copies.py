@@ -10,6 +10,7 @@ from slixmpp_e2e.cli.prosody import ThrowAwayProsody
 
 from .clients import ACCOUNTS, Clients, Inbox, round_trip
 from .protected import PKI, Failures, introduce, make_pki, protect
+from .proxy import RecordingProxy
 
 pytestmark = pytest.mark.server
 
@@ -35,12 +36,11 @@ async def clients(server):
     await built.close()
 
 
-async def log_in(clients: Clients, pki: PKI, jid: str, other: str, *, carbons: bool = True, **options):
+async def log_in(clients: Clients, pki: PKI, jid: str, other: str, *, port: int | None = None, **options):
     name = jid.partition("@")[0]
-    xmpp = await clients.log_in(jid, plugins=COPIES, available=False)
+    xmpp = await clients.log_in(jid, port=port, plugins=COPIES, available=False)
     protect(xmpp, pki.options(name, peer_certificates=introduce(pki, other), **options))
-    if carbons:
-        await xmpp.plugin["xep_0280"].enable()
+    await xmpp.plugin["xep_0280"].enable()
     xmpp.send_presence()
     await round_trip(xmpp)
     return xmpp
@@ -55,27 +55,37 @@ def report(xmpp, message):
     return xmpp.plugin["e2e"].report(message)
 
 
-async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, pki, tmp_path):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet")
+def on_the_wire(proxy: RecordingProxy) -> bool:
+    """Tell whether the secret crossed the wire of any client."""
+    return SECRET.encode() in proxy.recorded_from_clients or SECRET.encode() in proxy.recorded_to_clients
+
+
+async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, proxy, pki, tmp_path):
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", port=proxy.port)
     romeo.send_message("juliet@localhost", SECRET, mtype="chat")
     await round_trip(romeo)
     stored = on_disk(server)
     assert b"xmpp-e2e" in stored
     assert SECRET.encode() not in stored
-    juliet = await clients.log_in("juliet@localhost/j", plugins=COPIES, available=False)
+    juliet = await clients.log_in("juliet@localhost/j", port=proxy.port, plugins=COPIES, available=False)
     inbox = Inbox(juliet)
     protect(juliet, pki.options("juliet", store=f"sqlite:///{tmp_path / 'juliet.db'}"))
     juliet.send_presence()
     message = await inbox.next()
     assert message["body"] == SECRET
     assert report(juliet, message).authenticated
+    assert not on_the_wire(proxy)
 
 
 @pytest.fixture
-async def copied(clients, pki):
+async def copied(clients, proxy, pki):
     """Two clients of romeo's and two of juliet's, one message each way, and what they saw of it."""
-    romeo, his_other = [await log_in(clients, pki, f"romeo@localhost/{name}", "juliet") for name in "rs"]
-    juliet, her_other = [await log_in(clients, pki, f"juliet@localhost/{name}", "romeo") for name in "jk"]
+    romeo, his_other = [
+        await log_in(clients, pki, f"romeo@localhost/{name}", "juliet", port=proxy.port) for name in "rs"
+    ]
+    juliet, her_other = [
+        await log_in(clients, pki, f"juliet@localhost/{name}", "romeo", port=proxy.port) for name in "jk"
+    ]
     hers, received, sent = Inbox(juliet), Inbox(her_other, "carbon_received"), Inbox(his_other, "carbon_sent")
     failures = [Failures(each) for each in (romeo, his_other, juliet, her_other)]
     romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")
@@ -83,7 +93,7 @@ async def copied(clients, pki):
     return romeo, his_other, juliet, her_other, await received.next(), await sent.next(), failures
 
 
-async def test_carbons_hold_the_inner_message_with_its_report(server, copied):
+async def test_carbons_hold_the_inner_message_with_its_report(server, proxy, copied):
     _, his_other, _, her_other, received, sent, failures = copied
     for xmpp, wrapper, name in ((her_other, received, "carbon_received"), (his_other, sent, "carbon_sent")):
         inner = wrapper[name]
@@ -98,9 +108,10 @@ async def test_carbons_hold_the_inner_message_with_its_report(server, copied):
     assert report(his_other, sent["carbon_sent"]).trust is Trust.PINNED  # our own certificate
     assert not [failure for each in failures for failure in (*each.received, *each.sent)]
     assert SECRET.encode() not in on_disk(server)
+    assert not on_the_wire(proxy)
 
 
-async def test_the_archive_holds_the_inner_messages_for_both_sides(server, copied):
+async def test_the_archive_holds_the_inner_messages_for_both_sides(server, proxy, copied):
     romeo, _, juliet, her_other, *_ = copied
     for xmpp, peer in (
         (romeo, "juliet@localhost"),
@@ -116,6 +127,7 @@ async def test_the_archive_holds_the_inner_messages_for_both_sides(server, copie
         assert found.signer_trusted
         assert not found.authenticated  # a server may show it twice, at any time
         assert abs(found.skew) < 5
+    assert not on_the_wire(proxy)
 
 
 async def test_an_archive_can_be_read_again_and_page_by_page(copied):
