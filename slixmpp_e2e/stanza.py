@@ -221,12 +221,18 @@ class Outer:
     recipient: JID
 
 
+_MESSAGE_TYPES: Final = frozenset({"normal", "chat", "headline", "groupchat", "error"})
 _DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
 
 
 def stanza_type(element: Element) -> str:
-    """Return the type of a stanza, with the name of the default where it has none."""
-    return element.get("type") or _DEFAULT_TYPES[element.tag.rpartition("}")[2]]
+    """Return the type of a stanza, with the name of the default where it has none.
+
+    A message of a type that is not known is a normal one (RFC 6121 5.2.2).
+    """
+    kind = element.tag.rpartition("}")[2]
+    found = element.get("type") or _DEFAULT_TYPES[kind]
+    return "normal" if kind == "message" and found not in _MESSAGE_TYPES else found
 
 
 def bind(inner: Element, outer: Outer) -> None:

@@ -194,7 +194,6 @@ class TestLeaving:
             (MESSAGE.replace("romeo@example.net", "@"), InvalidStanzaError),
             (MESSAGE.replace("romeo@example.net", "tybalt@example.net"), NoCertificateError),
             (STANZA["iq result"], InvalidStanzaError),
-            (MESSAGE.replace("chat", "Chat"), UnprotectableError),
             (f"<presence {ADDRESSES} type='invisible'/>", UnprotectableError),
             (f"<iq {ADDRESSES} id='i1'><query xmlns='urn:x'/></iq>", UnprotectableError),
             (f"<iq {ADDRESSES} type='get'><query xmlns='urn:x'/></iq>", InvalidStanzaError),

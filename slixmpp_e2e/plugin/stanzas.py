@@ -19,12 +19,11 @@ from slixmpp_e2e.freshness import parse_date_time
 from slixmpp_e2e.namespaces import CLIENT, E2E
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport
-from slixmpp_e2e.stanza import Kind, remap
+from slixmpp_e2e.stanza import Kind, remap, stanza_type
 
 Stanza = Message | Presence | Iq
 
 _CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq": Iq}
-_DEFAULT_TYPES: Final = {"message": "normal", "presence": "available", "iq": ""}
 _LEVEL: Final = "_e2e_level"
 _REPORT: Final = "_e2e_report"
 _SEALED: Final = "_e2e_sealed"
@@ -169,7 +168,7 @@ def kind_of(stanza: Stanza) -> Kind:
 
 def type_of(stanza: Stanza) -> str:
     """Return the type as it stands in the stanza: slixmpp's interface mixes in what `<show/>` says."""
-    return stanza.xml.get("type") or _DEFAULT_TYPES[kind_of(stanza)]
+    return stanza_type(stanza.xml)
 
 
 def protected_stanza(stream: Any, element: Element, report: SecurityReport) -> Stanza:

@@ -75,3 +75,13 @@ def test_no_weak_cipher_can_be_chosen(pki, cipher):
 def test_without_a_certificate_of_our_own_nothing_begins(pki):
     with pytest.raises(ConfigurationError, match="our own certificate is missing"):
         build_protection({**DEFAULTS, **pki.options("romeo"), "certificate": None})
+
+
+async def test_a_message_of_an_unknown_type_is_a_normal_one(pki):
+    """RFC 6121 5.2.2; what was sealed would otherwise be refused on the other side."""
+    romeo, juliet = Filtered(pki, "romeo", "juliet"), Filtered(pki, "juliet", "romeo")
+    message = romeo.message("juliet@localhost/juliet", "what is in a type?")
+    message.xml.set("type", "whisper")
+    found = juliet.unseal(carry(romeo.seal(message), "romeo@localhost/romeo", juliet))
+    assert found["body"] == "what is in a type?"
+    assert juliet.plugin.report(found).authenticated
