@@ -18,7 +18,7 @@ from tests.pki import PKI, Entity, make_pki
 
 # RSA is too uneven in time for deadlines; `timeout` in pyproject.toml bounds the whole test.
 settings.register_profile("slixmpp_e2e", deadline=None)
-settings.register_profile("minutes", deadline=None, max_examples=600)
+settings.register_profile("minutes", deadline=None, max_examples=400)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "slixmpp_e2e"))
 

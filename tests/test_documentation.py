@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
+import slixmpp_e2e
 from slixmpp_e2e import E2EPlugin, SecurityReport
 from slixmpp_e2e.plugin.configuration import DEFAULTS
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(slixmpp_e2e.__file__).parent  # what is installed, wherever the tests are
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line[:1] == "|"
 ]
-TREES = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "slixmpp_e2e").rglob("*.py")]
+TREES = [ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
 
 
 def described() -> set[str]:
