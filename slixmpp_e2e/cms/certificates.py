@@ -11,7 +11,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from slixmpp_e2e.cms.asn1 import CONSTRUCTED, CONTEXT, INTEGER, SEQUENCE, Reader, sequence, tlv
+from slixmpp_e2e.cms.asn1 import (
+    BIT_STRING,
+    CONSTRUCTED,
+    CONTEXT,
+    INTEGER,
+    SEQUENCE,
+    ASN1Error,
+    Reader,
+    sequence,
+    tlv,
+)
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
@@ -48,7 +58,9 @@ class ParsedCertificate:
     @classmethod
     def from_x509(cls, certificate: x509.Certificate) -> "ParsedCertificate":
         """Wrap a certificate; raise `CertificateError` when its key or its structure is beyond the library."""
+        der = certificate.public_bytes(Encoding.DER)
         try:
+            _check_signature_value(der)
             public_key = certificate.public_key()
             issuer_and_serial = _issuer_and_serial(certificate)
             extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
@@ -59,7 +71,7 @@ class ParsedCertificate:
             raise CertificateError(f"a certificate can't be used: {error}") from None
         return cls(
             certificate=certificate,
-            der=certificate.public_bytes(Encoding.DER),
+            der=der,
             public_key=public_key,
             issuer_and_serial=issuer_and_serial,
             key_identifier=key_identifier,
@@ -75,6 +87,18 @@ class ParsedCertificate:
     def answers_to(self, identifier: bytes) -> bool:
         """Tell whether a SignerIdentifier or RecipientIdentifier means this certificate."""
         return identifier == self.issuer_and_serial or identifier == self.key_identifier  # noqa: PLR1714 faster
+
+
+def _check_signature_value(der: bytes) -> None:
+    """Raise `ValueError` unless the signature is whole octets.
+
+    The library does not look at the count of unused bits: one certificate could have eight fingerprints.
+    """
+    fields = Reader(der).enter()
+    fields.element(SEQUENCE)  # tbsCertificate
+    fields.element(SEQUENCE)  # signatureAlgorithm
+    if fields.contents(BIT_STRING)[:1] != b"\0":
+        raise ASN1Error("a signature of half an octet")
 
 
 def read_certificates(data: bytes) -> list[x509.Certificate]:

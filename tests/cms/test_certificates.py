@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slixmpp_e2e.cms.asn1 import CONTEXT, SEQUENCE, SET, Reader, integer, oid, sequence, tlv
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate, read_certificate
 from slixmpp_e2e.errors import CertificateError
 from tests.pki import PKI, VALID_FROM, VALID_UNTIL, Entity, make_certificate
 
@@ -293,3 +293,18 @@ def test_the_memory_of_what_was_looked_up_is_bounded(juliet: Entity) -> None:
     for identifier in (b"1", b"2", b"3", b"3", b"2", b"1"):
         assert pool.find(identifier) == ()
     assert asked == [b"1", b"2", b"3", b"1"]
+
+
+def test_a_signature_of_half_an_octet_is_refused(juliet: Entity) -> None:
+    """The library takes it if the bit is zero: then one certificate would have several fingerprints."""
+    while True:
+        der = make_certificate(juliet.key, "x", jid="juliet@example.com").public_bytes(Encoding.DER)
+        if not der[-1] & 1:  # every other one
+            break
+    fields = Reader(der).enter()
+    signed = fields.element() + fields.element()
+    value = fields.contents(0x03)
+    changed = sequence(signed, tlv(0x03, b"\1" + value[1:]))
+    x509.load_der_x509_certificate(changed)
+    assert read_certificate(changed) is None
+    assert read_certificate(sequence(signed, tlv(0x03, value))).der == der
