@@ -1,6 +1,6 @@
 """What every test may use: one throw-away PKI a session.
 
-Tests that need another program (marks `server` and `peer`) are skipped where it is not installed, unless
+Tests that need another program (marks as in `_PROGRAMS`) are skipped where it is not installed, unless
 E2E_REQUIRE_PEERS is set, as CI does: then they fail.
 """
 
@@ -27,11 +27,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "slixmpp_e2e"))
 _PROGRAMS = {
     "server": ("prosody",),
     "peer": ("openssl", "certutil", "cmsutil", "certtool", "java", "javac"),
+    "postgresql": ("postgres", "initdb"),
+    "ldap": ("slapd", "slapadd"),
+    "pkcs11": ("softhsm2-util",),
 }
+#: Where Debian keeps what is not for everybody's path.
+_PLACES = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
+)
 
 
 def _missing(mark: str) -> list[str]:
-    missing = [program for program in _PROGRAMS[mark] if shutil.which(program) is None]
+    missing = [program for program in _PROGRAMS[mark] if shutil.which(program, path=_PLACES) is None]
     if mark == "peer" and not list(Path("/usr/share/java").glob("bcprov*.jar")):
         missing.append("Bouncy Castle (libbcprov-java, libbcpkix-java, libbcmail-java)")
     return missing
