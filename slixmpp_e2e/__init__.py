@@ -19,6 +19,9 @@ from slixmpp_e2e.certificates.conditions import (
     SignedBy,
     TrustedBy,
 )
+from slixmpp_e2e.certificates.ocsp import OCSPResponse
+from slixmpp_e2e.certificates.revocation import Evidence, RevocationSource
+from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import (
     CertificateError,
@@ -32,6 +35,7 @@ from slixmpp_e2e.errors import (
     PublicationError,
     RefusedError,
     RemoteError,
+    RevocationError,
     SignatureError,
     StoreError,
     TimestampError,
@@ -65,17 +69,22 @@ __all__ = [
     "E2EPlugin",
     "Encrypted",
     "Endpoint",
+    "Evidence",
     "InvalidStanzaError",
     "Level",
     "LocalError",
     "MalformedError",
     "Names",
     "NoCertificateError",
+    "OCSPResponse",
     "PublicationError",
     "ReceiveFailure",
     "RefusedError",
     "Rejection",
     "RemoteError",
+    "RevocationError",
+    "RevocationList",
+    "RevocationSource",
     "SecurityReport",
     "SendFailure",
     "SignatureError",

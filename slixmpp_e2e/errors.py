@@ -46,6 +46,12 @@ class CertificateError(LocalError):
     code = "certificate"
 
 
+class RevocationError(LocalError):
+    """What says whether certificates were revoked can't be had, or can't be used."""
+
+    code = "revocation"
+
+
 class NoCertificateError(LocalError):
     """There is no usable certificate of the recipient."""
 

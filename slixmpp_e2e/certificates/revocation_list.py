@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
+from slixmpp_e2e.certificates.revocation_status import Entry
 from slixmpp_e2e.errors import CertificateError
 
 #: The largest list, in octets: the lists of the largest public CAs have a tenth of it.
@@ -38,15 +39,6 @@ _UNREADABLE: Final = (
 #: What may be critical because it is understood; RFC 5280 5.2 makes only the first one so.
 _UNDERSTOOD: Final = (x509.IssuingDistributionPoint, x509.CRLNumber, x509.AuthorityKeyIdentifier)
 _UNDERSTOOD_OF_ENTRIES: Final = (x509.CRLReason, x509.InvalidityDate)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """That a certificate was revoked."""
-
-    since: datetime
-    #: The name of a CRLReason, `unspecified` where none is given.
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, PathValidator, Purpose, check_usage
-from slixmpp_e2e.certificates.revocation import RevocationChecker, RevocationState, Status
+from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.certificates.revocation_status import RevocationState, Status
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
@@ -202,7 +203,7 @@ class Authority:
     @property
     def generation(self) -> int:
         """Return a number that grows when decisions may become others; pins are not counted."""
-        return 0 if self.revocation is None else self.revocation.lists.generation
+        return 0 if self.revocation is None else self.revocation.generation
 
     @property
     def _demands_good(self) -> bool:
@@ -252,7 +253,7 @@ class Authority:
 
         What became of the CA itself does not matter to it.
         """
-        if not question.crls and not len(revocation.lists):
+        if not question.crls and revocation.is_idle:
             return
         try:
             chain = paths.validate(question.certificate, question.hints, at=question.at)

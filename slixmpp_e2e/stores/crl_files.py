@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from slixmpp_e2e.certificates.revocation import Evidence
-from slixmpp_e2e.certificates.revocation import Path as CertificatePath
 from slixmpp_e2e.certificates.revocation_list import MAX_OCTETS, RevocationList
+from slixmpp_e2e.certificates.revocation_status import Path as CertificatePath
 from slixmpp_e2e.errors import CertificateError, ConfigurationError, E2EError
 
 #: What is read of a directory.

@@ -17,7 +17,9 @@ import cryptography_vectors
 from cryptography import x509
 
 from slixmpp_e2e.certificates.path import PathValidator
-from slixmpp_e2e.certificates.revocation import RevocationChecker, RevocationLists, RevocationState
+from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.certificates.revocation_lists import RevocationLists
+from slixmpp_e2e.certificates.revocation_status import RevocationState
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.errors import CertificateError
 from tests.pki import MOMENT

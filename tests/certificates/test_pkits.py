@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from slixmpp_e2e.certificates.revocation import RevocationState
+from slixmpp_e2e.certificates.revocation_status import RevocationState
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.signed_data import parse_signed_data
 from slixmpp_e2e.errors import E2EError

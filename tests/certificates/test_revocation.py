@@ -14,11 +14,10 @@ from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.revocation import (
     Evidence,
     RevocationChecker,
-    RevocationLists,
-    RevocationState,
-    Status,
 )
 from slixmpp_e2e.certificates.revocation_list import ALL_REASONS, RevocationList
+from slixmpp_e2e.certificates.revocation_lists import RevocationLists
+from slixmpp_e2e.certificates.revocation_status import RevocationState, Status
 from slixmpp_e2e.cms.asn1 import Reader, sequence, tlv
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from tests.certificates.building import (
@@ -331,7 +330,7 @@ class TestReading:
             RevocationLists().add(_shrink(der, until))
 
     def test_how_many_are_kept_is_bounded(self, root, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LISTS", 2)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation_lists._LISTS", 2)
         known = RevocationLists()
         for name in ("A", "B"):
             assert known.add(revocation_list(authority(name)))
@@ -461,7 +460,7 @@ class TestPath:
     def test_what_came_along_never_displaces_what_was_configured(
         self, root, middle, below, path, monkeypatch
     ):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._PER_SCOPE", 1)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation_lists._PER_SCOPE", 1)
         checker = RevocationChecker()
         checker.lists.add(revocation_list(middle, below, number=7))
         scopes = [distribution_point(f"http://example.com/{number}.crl") for number in range(300)]
@@ -472,7 +471,7 @@ class TestPath:
         assert len(checker.lists) <= 1 + 256
 
     def test_not_even_by_being_newer(self, root, middle, below, path, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LEARNED", 1)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation_lists._LEARNED", 1)
         checker = RevocationChecker()
         checker.lists.add(revocation_list(middle, below, number=1))
         checker.check(path, at=MOMENT, hints=[revocation_list(middle, below, number=2)])
@@ -519,7 +518,7 @@ class TestSources:
         assert source.wanted[1] == ((), MOMENT)
 
     async def test_what_goes_wrong_is_returned(self, root, monkeypatch):
-        monkeypatch.setattr("slixmpp_e2e.certificates.revocation._LISTS", 1)
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation_lists._LISTS", 1)
         source, problem = Source(), ConfigurationError("x")
         lists = [RevocationList.from_der(revocation_list(each)) for each in (root, authority("Other"))]
         source.evidence = Evidence(tuple(lists), (problem,))

@@ -6,7 +6,8 @@ from datetime import datetime
 from cryptography import x509
 
 from slixmpp_e2e.certificates.path import PathValidator
-from slixmpp_e2e.certificates.revocation import RevocationChecker, RevocationState
+from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.certificates.revocation_status import RevocationState
 from slixmpp_e2e.cli.doctor.authorities import Authorities
 from slixmpp_e2e.cli.doctor.certificate import SOON
 from slixmpp_e2e.cli.doctor.findings import Findings

@@ -1,0 +1,154 @@
+"""The revocation lists that are known, by issuer, and what they say of a certificate (RFC 5280 6.3).
+
+A list is kept unverified and believed when it is used: it must be signed by a certificate that stands above in
+a path that was validated. Newer lists go before older ones, whatever came last. What can't be known is `unknown`,
+never `good`.
+
+**Not** done: delta and indirect lists (RFC 5280 5.2.4, 5.2.5), lists signed by a certificate that is not in the
+path.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+
+from slixmpp_e2e.certificates.revocation_list import ALL_REASONS, RevocationList
+from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
+from slixmpp_e2e.errors import CertificateError
+from slixmpp_e2e.tables import Recent
+
+#: How many lists from sources are kept, in all and of one issuer for one scope.
+_LISTS: Final = 1024
+_PER_SCOPE: Final = 4
+#: How many lists from messages are kept.
+_LEARNED: Final = 256
+_REMEMBERED: Final = 1024
+
+
+class RevocationLists:
+    """Revocation lists by issuer: those that sources gave us, and those that came along with messages."""
+
+    def __init__(self) -> None:
+        self._lists: dict[x509.Name, list[RevocationList]] = {}
+        #: From messages, verified: the newest of each signer and scope.
+        self._learned: Recent[
+            tuple[x509.Certificate, x509.IssuingDistributionPoint | None], RevocationList
+        ] = Recent(_LEARNED)
+        self._verified: Recent[tuple[bytes, x509.Certificate], bool] = Recent(_REMEMBERED)
+        #: Grows whenever an answer may become another.
+        self.generation = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lists.values())) + len(self._learned)
+
+    def add(self, der: bytes) -> bool:
+        """Keep a list in DER and return whether it was new; raise `CertificateError`. Nobody has verified it."""
+        return self.put(RevocationList.from_der(der))
+
+    def put(self, found: RevocationList) -> bool:
+        """Keep a list and return whether it was new; raise `CertificateError` when there are too many.
+
+        Who made it is looked at when it is used: until then several of the same scope are kept, the newest.
+        """
+        known = self._lists.get(found.issuer, [])
+        if any(each.fingerprint == found.fingerprint for each in known):
+            return False
+        alike = [
+            each
+            for each in known
+            if each.scope == found.scope and (each.unusable is None) == (found.unusable is None)
+        ]
+        if len(alike) >= _PER_SCOPE:
+            oldest = min(alike, key=lambda each: each.age)
+            if oldest.age >= found.age:
+                return False
+            known.remove(oldest)
+        elif sum(map(len, self._lists.values())) >= _LISTS:
+            raise CertificateError(f"too many revocation lists: {_LISTS} are kept")
+        known.append(found)
+        self._lists[found.issuer] = known
+        self.generation += 1
+        return True
+
+    def learn(self, found: RevocationList, path: Path) -> bool:
+        """Keep a list that somebody sent if a CA above him made it; return whether it was news.
+
+        One that can't be used is not kept: nobody shall make good ones doubtful by sending it.
+        """
+        if found.unusable is not None:
+            return False
+        signer = next((each for each in path[1:] if self._is_signed_by(found, each)), None)
+        if signer is None:
+            return False
+        known = self._learned.get((signer, found.scope))
+        if known is not None and known.age >= found.age:
+            return False
+        self._learned.put((signer, found.scope), found)
+        self.generation += 1
+        return True
+
+    def status(
+        self, certificate: x509.Certificate, above: Sequence[x509.Certificate], *, at: datetime
+    ) -> Status:
+        """Return what is known about a certificate at a time.
+
+        `above` is the rest of its validated path: whoever has the issuer's name there may have made the list.
+        """
+        covered: frozenset[x509.ReasonFlags] = frozenset()
+        until: datetime | None = None
+        expired = unreadable = False
+        scopes: list[x509.IssuingDistributionPoint | None] = []
+        for found in self._believed(certificate.issuer, above, at):
+            if found.unusable is not None:
+                unreadable = True  # what follows is older: it is not the last word (RFC 5280 5.2, 5.3)
+                continue
+            reasons = found.covers(certificate)
+            if not reasons or found.scope in scopes:
+                continue
+            scopes.append(found.scope)
+            if entry := found.entry(certificate):
+                return Status(RevocationState.REVOKED, entry, certificate)
+            if found.next_update < at:
+                expired = True
+            elif not unreadable:
+                covered |= reasons
+                until = min(until or found.next_update, found.next_update)
+        if covered >= ALL_REASONS:
+            return Status(RevocationState.GOOD, until=until)
+        state = RevocationState.EXPIRED if expired and not unreadable else RevocationState.UNKNOWN
+        return Status(state, certificate=certificate)
+
+    def _believed(
+        self, issuer: x509.Name, above: Sequence[x509.Certificate], at: datetime
+    ) -> list[RevocationList]:
+        """Return the lists of an issuer that count, the newest first.
+
+        What sources gave us is dropped when newer ones of theirs have replaced it.
+        """
+        kept = self._lists.get(issuer, [])
+        learned = (known for key in self._learned if (known := self._learned.get(key)) is not None)
+        candidates = [*kept, *(each for each in learned if each.issuer == issuer)]
+        believed: list[RevocationList] = []
+        newest: set[tuple[x509.Certificate, x509.IssuingDistributionPoint | None]] = set()
+        for found in sorted(candidates, key=lambda each: each.age, reverse=True):
+            if found.this_update > at:
+                continue
+            signer = next((each for each in above if self._is_signed_by(found, each)), None)
+            if signer is None:
+                continue
+            believed.append(found)
+            if found in kept and (signer, found.scope) in newest:
+                kept.remove(found)
+            elif found in kept and found.unusable is None:
+                newest.add((signer, found.scope))
+        return believed
+
+    def _is_signed_by(self, found: RevocationList, certificate: x509.Certificate) -> bool:
+        key = found.fingerprint, certificate
+        known = self._verified.get(key)
+        if known is None:
+            known = found.is_signed_by(certificate)
+            self._verified.put(key, known)
+        return known
