@@ -103,6 +103,11 @@ class RevocationChecker:
         """Tell whether nothing can be known, whatever is asked."""
         return not (self.sources or len(self.lists) or len(self.responses))
 
+    @property
+    def wanted(self) -> tuple[Path, ...]:
+        """Return the paths of which more is to be known; the sources are asked for them the next time."""
+        return tuple(self._wanted)
+
     def check(self, path: Path, *, at: datetime, hints: Sequence[bytes] = ()) -> Status:
         """Return the worst that is known of any certificate of a validated path but its anchor.
 
@@ -163,7 +168,7 @@ class RevocationChecker:
 
     async def refresh(self, *, at: datetime) -> tuple[E2EError, ...]:
         """Ask the sources, and return what went wrong; never within a filter."""
-        wanted = tuple(self._wanted)
+        wanted = self.wanted
         problems: list[E2EError] = []
         for source in self.sources:
             evidence = await source.fetch(wanted, at=at)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -61,6 +61,8 @@ class CertificateSearch:
     now: Callable[[], float] = time.monotonic
     #: Seconds for each resolver.
     patience: float = SECONDS
+    #: Asks whether what was found was revoked, if that is missing; returns whether (`RevocationRefresh.settle`).
+    settle: Callable[[JID], Awaitable[bool]] | None = None
     _looked_up: Table[str, bool] = field(init=False)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
@@ -126,6 +128,8 @@ class CertificateSearch:
             return False
         try:
             self.protection.take_certificates(found, jid, at_once=CERTIFICATES_PER_JID)
+            if not self.protection.can_encrypt_to(jid) and self.settle and await self.settle(jid):
+                self.protection.take_certificates(found, jid, at_once=CERTIFICATES_PER_JID)
         except StoreError as error:
             log.warning("a certificate of %s was found, and can't be kept: %s", jid.bare, error.diagnostics())
         return self.protection.can_encrypt_to(jid)

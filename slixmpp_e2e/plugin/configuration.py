@@ -18,7 +18,6 @@ from slixmpp_e2e.certificates.identity import (
 )
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
-from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
@@ -27,9 +26,9 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.plugin.files import paths_of, read_all, read_files, read_octets, read_pins
+from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
+from slixmpp_e2e.plugin.revocation_options import build_checker
 from slixmpp_e2e.protection import Options, Protection
-from slixmpp_e2e.stores.crl_files import CRLFiles
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
@@ -46,6 +45,8 @@ DEFAULTS: Final[dict[str, Any]] = {
     "pins": None,
     "crls": None,
     "revocation": "soft",
+    "revocation_http": False,
+    "revocation_sources": None,
     "peer_certificates": None,
     "store": None,
     "policy": {"*": "opportunistic"},
@@ -84,6 +85,8 @@ _TYPES: Final[dict[str, Any]] = {
     "pins": (*_FILES, Mapping),
     "crls": _FILES,
     "revocation": str,
+    "revocation_http": bool,
+    "revocation_sources": (list, tuple, type(None)),
     "peer_certificates": _FILES,
     "policy": Mapping,
     "signature": (str, type(None)),
@@ -138,7 +141,7 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
-    revocation = _revocation(config)
+    revocation = build_checker(config)
     store = _store(config, clock)
     try:
         first_use = config["trust"] == "tofu"
@@ -239,29 +242,6 @@ def _domain(name: Any) -> str:
     if "@" in found:
         raise ConfigurationError(f"trust_anchors: {name!r} is no domain and not *")
     return found
-
-
-def _revocation(config: Mapping[str, Any]) -> RevocationChecker:
-    """Return what answers for revocation; what can't be read now is an error, later it is reported."""
-    policy = config["revocation"]
-    if policy not in {"off", "soft", "hard"}:
-        raise ConfigurationError(f'revocation is "off", "soft" or "hard", not {policy!r}')
-    paths = paths_of(config["crls"], "crls")
-    files = CRLFiles(paths)
-    found = files.read()
-    if found.problems:
-        raise found.problems[0]
-    if policy == "hard" and not found.lists:
-        raise ConfigurationError(
-            'revocation="hard" refuses everybody without revocation lists: set crls to files of the CAs'
-        )
-    checker = RevocationChecker(policy, sources=[files] if paths else [])
-    try:
-        for each in found.lists:
-            checker.lists.put(each)
-    except CertificateError as error:
-        raise ConfigurationError(f"crls: {error}") from error
-    return checker
 
 
 def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:

@@ -49,7 +49,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
     - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
-    - `e2e_revocation_failed` (`E2EError`): revocation lists could not be read again; the old ones still count.
+    - `e2e_revocation_failed` (`E2EError`): lists or OCSP responses could not be had; what was known still counts.
     - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
     **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
@@ -117,7 +117,9 @@ class E2EPlugin(BasePlugin):
             parking,
             self._counters,
         )
-        parking.look_for = self._search.find
+        self._revocation = RevocationRefresh(xmpp, protection, self._counters, parking, self._search.find)
+        self._search.settle = self._revocation.settle
+        parking.look_for = self._revocation.find
         answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
@@ -135,7 +137,6 @@ class E2EPlugin(BasePlugin):
         )
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
-        self._revocation = RevocationRefresh(xmpp, protection, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
