@@ -101,18 +101,18 @@ class BoundedHTTP:
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as answer:
                 if answer.status != 200:
-                    raise RevocationError(f"{url}: the server answers {answer.status}")
-                return await _content(url, answer, limit)
+                    raise RevocationError(f"the server answers {answer.status}")
+                return await _content(answer, limit)
         except TimeoutError:
-            raise RevocationError(f"{url}: the server took too long") from None
+            raise RevocationError("the server took too long") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise RevocationError(f"{url}: {error or type(error).__name__}") from error
+            raise RevocationError(str(error) or type(error).__name__) from error
 
 
-async def _content(url: str, answer: aiohttp.ClientResponse, limit: int) -> bytes:
+async def _content(answer: aiohttp.ClientResponse, limit: int) -> bytes:
     found = bytearray()
     async for chunk in answer.content.iter_chunked(_CHUNK):
         found += chunk
         if len(found) > limit:
-            raise RevocationError(f"{url}: more than {limit} octets come")
+            raise RevocationError(f"more than {limit} octets come")
     return bytes(found)

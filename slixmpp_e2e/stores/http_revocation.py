@@ -37,6 +37,8 @@ _REQUESTS: Final = 64
 _PER_HOST: Final = 16
 _AT_ONCE: Final = 8
 _REMEMBERED: Final = 4096
+#: How much of what went wrong is told, in characters.
+_LONGEST: Final = 300
 _REQUEST_TYPE: Final = "application/ocsp-request"
 
 
@@ -55,22 +57,22 @@ class _Question:
         """Return what is there, verified; raise an `E2EError`."""
         if self.body is None:
             octets = await client.get(url, limit=MAX_LIST)
-            return await asyncio.to_thread(self._read_list, url, octets)  # a large one takes a second
+            return await asyncio.to_thread(self._read_list, octets)  # a large one takes a second
         octets = await client.post(url, self.body, _REQUEST_TYPE, limit=ocsp.MAX_OCTETS)
-        return self._read_response(url, octets)
+        return self._read_response(octets)
 
-    def _read_list(self, url: str, octets: bytes) -> RevocationList:
+    def _read_list(self, octets: bytes) -> RevocationList:
         found = RevocationList.from_der(octets)
         if not found.is_signed_by(self.above[0]):
-            raise RevocationError(f"{url}: the list is not signed by the issuer of the certificate")
+            raise RevocationError("the list is not signed by the issuer of the certificate")
         if found.unusable is not None:
-            raise RevocationError(f"{url}: the list can't be used: {found.unusable}")
+            raise RevocationError(f"the list can't be used: {found.unusable}")
         return found
 
-    def _read_response(self, url: str, octets: bytes) -> OCSPResponse:
+    def _read_response(self, octets: bytes) -> OCSPResponse:
         found = OCSPResponse.from_der(octets)
         if not found.is_about(self.certificate, self.above[0]):
-            raise RevocationError(f"{url}: the OCSP response is about another certificate")
+            raise RevocationError("the OCSP response is about another certificate")
         found.responder(self.above[0])
         return found
 
@@ -145,17 +147,17 @@ class HTTPRevocation:
                 try:
                     answer = await question.ask(client, url)
                 except E2EError as error:
-                    found.problems.append(error)
+                    found.problems.append(_problem(url, str(error)))
                     continue
                 except Exception as error:  # noqa: BLE001 whatever the network brings, the others are asked
-                    found.problems.append(RevocationError(f"{url}: {type(error).__name__}"))
+                    found.problems.append(_problem(url, type(error).__name__))
                     continue
                 if isinstance(answer, OCSPResponse):
                     found.responses.append(answer)
                 else:
                     found.lists.append(answer)
                 if why := _shortcoming(answer, found.at):
-                    found.problems.append(RevocationError(f"{url}: {why}"))
+                    found.problems.append(_problem(url, why))
                     continue
                 again = max(found.at + PAUSE, _end(answer) - SOON)
                 self._note(url, question.body, _Asked(found.at, again, found=True))
@@ -194,6 +196,11 @@ def _questions(wanted: Sequence[Path]) -> Iterator[_Question]:
             if (question.urls, question.body) not in seen:
                 seen.add((question.urls, question.body))
                 yield question
+
+
+def _problem(url: str, why: str) -> RevocationError:
+    """Return what is reported; servers have a hand in the words, which therefore stay on one line."""
+    return RevocationError(f"{url}: {' '.join(why.split())[:_LONGEST]}")
 
 
 def _end(answer: OCSPResponse | RevocationList) -> datetime:

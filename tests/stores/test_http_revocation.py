@@ -79,6 +79,7 @@ async def problems_of(path, source=None, at=MOMENT) -> list[str]:
     assert not found.lists
     assert not found.responses
     assert all(isinstance(each, RevocationError) for each in found.problems)
+    assert all(str(each).startswith(("http://", "https://", "asking ")) for each in found.problems)
     return [str(each) for each in found.problems]
 
 
@@ -200,6 +201,39 @@ class TestWhatIsRefused:
         found = await HTTPRevocation(LOOPBACK).fetch(paths, at=MOMENT)
         assert len(found.responses) == 1
         assert "ZeroDivisionError" in str(found.problems[0])
+
+    @pytest.mark.parametrize(
+        "octets",
+        [
+            b"",
+            b"\x16\x03\x01" * 50,
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nless",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08",
+            b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 100_000,
+            b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
+        ],
+    )
+    async def test_a_server_that_speaks_no_http(self, root, octets):
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(octets)
+            await writer.drain()
+            writer.close()
+
+        found = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with found:
+            url = f"http://127.0.0.1:{found.sockets[0].getsockname()[1]}/"
+            somebody = end_entity(points((url,)), issuer=root)
+            (problem,) = await problems_of(path_of(somebody, root))
+            assert len(problem) < 400
+            assert problem.isprintable()
+
+    async def test_tls_with_a_server_that_has_none(self, root, server):
+        somebody = end_entity(points((server.url("/").replace("http:", "https:"),)), issuer=root)
+        assert len(await problems_of(path_of(somebody, root))) == 1
 
 
 class TestBounds:

@@ -1,6 +1,6 @@
 """What a program may rely on, as a type checker sees it; `mypy` reads this file, nobody runs it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, assert_type
 
@@ -13,11 +13,15 @@ from slixmpp_e2e import (
     CertificateResolver,
     E2EError,
     E2EPlugin,
+    Evidence,
     Level,
     LocalError,
     NoCertificateError,
+    OCSPResponse,
     ReceiveFailure,
     RemoteError,
+    RevocationList,
+    RevocationSource,
     SecurityReport,
     SendFailure,
     SignatureError,
@@ -75,6 +79,19 @@ class Directory:
 def what_finds_certificates() -> CertificateResolver:
     """What the option `resolvers` takes."""
     return Directory()
+
+
+class Shelf:
+    """A place for revocation lists, as a program writes one."""
+
+    async def fetch(self, wanted: Sequence[tuple[x509.Certificate, ...]], *, at: datetime) -> Evidence:
+        """Look there."""
+        return Evidence(lists=(RevocationList.from_der(b""),), responses=(OCSPResponse.from_der(b""),))
+
+
+def what_knows_of_revocation() -> RevocationSource:
+    """What the option `revocation_sources` takes."""
+    return Shelf()
 
 
 def what_events_carry(lost: SendFailure, refused: ReceiveFailure) -> None:
