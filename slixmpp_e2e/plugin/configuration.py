@@ -27,8 +27,9 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import paths_of, read_all, read_files, read_octets, read_pins
-from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.crl_files import CRLFiles
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
