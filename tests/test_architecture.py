@@ -18,7 +18,10 @@ ROOT = PACKAGE.parent
 FLOORS = (
     {"errors", "namespaces", "report", "tables"},
     {"cms", "media", "stanza", "outer", "freshness"},
-    {"certificates", "policy", "protection", "reporting", "formats", "endpoint", "gateway"},
+    {
+        *("certificates", "policy", "options", "protection", "arriving", "reporting", "formats"),
+        *("endpoint", "gateway"),
+    },
     {"plugin", "stores", "cli", "xtls", "__init__", "__main__"},
 )
 FLOOR_OF = {name: number for number, names in enumerate(FLOORS) for name in names}

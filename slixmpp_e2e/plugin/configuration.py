@@ -26,9 +26,10 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.plugin.revocation_options import build_checker
-from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
