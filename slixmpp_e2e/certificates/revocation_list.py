@@ -49,6 +49,8 @@ class RevocationList:
     issuer: x509.Name
     #: SHA-256 of the list.
     fingerprint: bytes
+    #: How long it is, in DER.
+    octets: int
     this_update: datetime
     next_update: datetime
     #: -1 where the list has none.
@@ -72,6 +74,7 @@ class RevocationList:
                 crl,
                 crl.issuer,
                 crl.fingerprint(hashes.SHA256()),
+                len(der),
                 crl.last_update_utc,
                 next_update,
                 number,

@@ -22,6 +22,8 @@ from slixmpp_e2e.tables import Recent
 #: How many lists from sources are kept, in all and of one issuer for one scope.
 _LISTS: Final = 1024
 _PER_SCOPE: Final = 4
+#: How large they are altogether, in octets.
+_OCTETS: Final = 256 << 20
 #: How many lists from messages are kept.
 _LEARNED: Final = 256
 _REMEMBERED: Final = 1024
@@ -60,17 +62,23 @@ class RevocationLists:
             for each in known
             if each.scope == found.scope and (each.unusable is None) == (found.unusable is None)
         ]
-        if len(alike) >= _PER_SCOPE:
-            oldest = min(alike, key=lambda each: each.age)
-            if oldest.age >= found.age:
-                return False
+        oldest = min(alike, key=lambda each: each.age) if len(alike) >= _PER_SCOPE else None
+        if oldest is not None and oldest.age >= found.age:
+            return False
+        self._check_room(found, instead=oldest)
+        if oldest is not None:
             known.remove(oldest)
-        elif sum(map(len, self._lists.values())) >= _LISTS:
-            raise CertificateError(f"too many revocation lists: {_LISTS} are kept")
         known.append(found)
         self._lists[found.issuer] = known
         self.generation += 1
         return True
+
+    def _check_room(self, found: RevocationList, instead: RevocationList | None) -> None:
+        others = [each for kept in self._lists.values() for each in kept if each is not instead]
+        if len(others) >= _LISTS:
+            raise CertificateError(f"too many revocation lists: {_LISTS} are kept")
+        if sum(each.octets for each in others) + found.octets > _OCTETS:
+            raise CertificateError(f"too many revocation lists: {_OCTETS} octets are kept")
 
     def learn(self, found: RevocationList, path: Path) -> bool:
         """Keep a list that somebody sent if a CA above him made it; return whether it was news.

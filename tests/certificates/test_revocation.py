@@ -337,6 +337,19 @@ class TestReading:
         with pytest.raises(CertificateError, match="too many"):
             known.add(revocation_list(root))
 
+    def test_how_large_they_are_altogether_is_bounded(self, root, monkeypatch):
+        lists = [revocation_list(root, number=number) for number in range(6)]
+        size = max(map(len, lists))
+        monkeypatch.setattr("slixmpp_e2e.certificates.revocation_lists._OCTETS", 4 * size)
+        known = RevocationLists()
+        assert all(known.add(der) for der in lists)  # newer ones take the place of older ones
+        with pytest.raises(CertificateError, match="too many"):
+            known.add(revocation_list(authority("Other")))
+        large = revocation_list(root, *(end_entity(issuer=root) for _ in range(20)), number=7)
+        with pytest.raises(CertificateError, match="too many"):
+            known.add(large)
+        assert len(known) == 4
+
     def test_of_lists_that_nobody_has_asked_about_the_newest_are_kept(self, root, leaf):
         known = RevocationLists()
         delta = (x509.DeltaCRLIndicator(1), True)

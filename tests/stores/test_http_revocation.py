@@ -276,7 +276,7 @@ class TestBounds:
             raise AssertionError
 
         server.content |= {"/ocsp": response(root, leaf), "/slow": slow}
-        monkeypatch.setattr(http_revocation, "ROUND_SECONDS", 0.5)
+        monkeypatch.setattr(http_revocation, "ROUND_SECONDS", 1.5)
         other = end_entity(access(server.url("/slow")), issuer=root)
         paths = [path_of(leaf, root), path_of(other, root)]
         found = await HTTPRevocation(LOOPBACK).fetch(paths, at=MOMENT)
