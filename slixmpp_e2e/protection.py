@@ -6,6 +6,7 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -15,7 +16,7 @@ from slixmpp_e2e.arriving import Arriving, Judged, Unprotected
 from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES
-from slixmpp_e2e.certificates.peers import Known, PeerCertificates, PeerKey
+from slixmpp_e2e.certificates.peers import REMEMBERED, Known, PeerCertificates, PeerKey
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority
@@ -72,7 +73,8 @@ class Protection:
     """Protects and unprotects stanzas for one account.
 
     `now` returns nanoseconds since 1970. `configured` are certificates of peers that were configured, by bare JID,
-    each with what came along with it.
+    each with what came along with it. `remembered` is how long it is remembered whom to encrypt to by which
+    certificates, after which the store is asked again. `keys` are where decryption keys are put.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Protection:
         *,
         options: Options | None = None,
         configured: Mapping[str, Sequence[Known]] | None = None,
+        remembered: timedelta = REMEMBERED,
+        keys: DecryptionKeys | None = None,
         random: Random = os.urandom,
         on_clock_adjustment: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
@@ -94,12 +98,14 @@ class Protection:
         self.random = random
         self.on_clock_adjustment = on_clock_adjustment
         self.succession = Succession(identity)
-        self.peers = PeerCertificates(authority, store, configured)
+        self.peers = PeerCertificates(authority, store, configured, remembered=remembered)
         self.peers.pool.add(identity.certificate)  # for copies of what we sent
         self._clock = MonotoneClock(now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         #: When our certificate was sent to a JID last.
         self._inclusions: Recent[str, int] = Recent(_JIDS)
-        self._keys = DecryptionKeys()
+        self._keys = DecryptionKeys() if keys is None else keys
+        #: Whether one of our decryption keys takes its time.
+        self.decrypts_slowly = False
         self._add_decryption_keys(identity)
         self._arriving = Arriving(self, self._keys)
 
@@ -137,6 +143,7 @@ class Protection:
         """Make what was encrypted to an older certificate of ours readable."""
         if identity.can_decrypt:
             self._keys.add(identity.key, identity.certificate)
+            self.decrypts_slowly = self.decrypts_slowly or identity.is_slow
 
     # ------------------------------------------------------------------ leaving
 

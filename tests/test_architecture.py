@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 
 #: ARCHITECTURE.md, "Four floors; imports only go down".
 FLOORS = (
-    {"errors", "namespaces", "report", "tables"},
+    {"errors", "namespaces", "report", "tables", "waiting"},
     {"cms", "media", "stanza", "outer", "freshness"},
     {
         *("certificates", "policy", "options", "protection", "arriving", "reporting", "formats"),

@@ -12,6 +12,7 @@ from typing import Final
 from slixmpp_e2e.cms.algorithms import SHA256
 from slixmpp_e2e.errors import RemoteError, StoreError
 from slixmpp_e2e.tables import Recent
+from slixmpp_e2e.waiting import NotYet
 
 #: How many encrypted keys are remembered: 12 MB.
 _ARRIVED: Final = 50_000
@@ -70,7 +71,7 @@ class Claims:
     """The keys of one object, taken note of while it is judged, within a `with`.
 
     A `RemoteError` that leaves it is marked `silent` where something came again and `silent` is asked for; after
-    a `StoreError` nothing was judged, and the object may come again.
+    a `StoreError`, or what has to be waited for, nothing was judged, and the object may come again.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Claims:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, StoreError):
+        if isinstance(error, (StoreError, NotYet)):
             self.release()
         elif isinstance(error, RemoteError) and self._repeated and self._silent:
             error.silent = True

@@ -17,6 +17,7 @@ from slixmpp import JID
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.protection import Protection
 
@@ -36,6 +37,7 @@ class RevocationRefresh:
     xmpp: Any
     protection: Protection
     stats: Counter[str]
+    opening: Opening
     parking: Parking
     #: Looks for another certificate of a peer; returns whether it is worth waiting for (`CertificateSearch.find`).
     search: Callable[[JID], bool]
@@ -124,7 +126,7 @@ class RevocationRefresh:
             if self._waiting.get(name) is asyncio.current_task():
                 del self._waiting[name]
         try:
-            if self.protection.can_encrypt_to(jid):
+            if await self.opening.can_encrypt_to(jid):
                 self.parking.release(jid)
             elif not self.search(jid):
                 self.parking.give_up(jid)
