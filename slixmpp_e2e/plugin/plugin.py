@@ -30,6 +30,8 @@ from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import SecurityReport, Trust
+from slixmpp_e2e.stores.ldap import LDAPResolver
+from slixmpp_e2e.stores.ldap_url import is_url
 
 log = logging.getLogger(__name__)
 
@@ -314,16 +316,30 @@ class E2EPlugin(BasePlugin):
 
 
 def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateResolver]:
-    """Return those that the option names; `pep` stands for what peers have published in their accounts."""
+    """Return those that the option names.
+
+    `pep` stands for what peers have published in their accounts, an LDAP URL for that directory.
+    """
     chosen = [option] if isinstance(option, str) else option
     found: list[CertificateResolver] = []
     for each in chosen:
         if each == "pep":
             found.append(published)
+        elif isinstance(each, str) and is_url(each):
+            found.append(_directory(each))
         elif isinstance(each, CertificateResolver) and not isinstance(
             each, (str, type)
         ):  # str has find(), too
             found.append(each)
         else:
-            raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')
+            raise ConfigurationError(
+                f'resolvers: {each!r} is neither "pep", an LDAP URL nor a CertificateResolver'
+            )
     return found
+
+
+def _directory(url: str) -> LDAPResolver:
+    try:
+        return LDAPResolver(url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"resolvers: {error}") from error
