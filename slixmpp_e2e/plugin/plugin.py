@@ -21,6 +21,7 @@ from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.own_devices import OwnDevices
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -72,6 +73,7 @@ class E2EPlugin(BasePlugin):
     _revocation: RevocationRefresh
     _search: CertificateSearch
     _publication: Publication
+    _own_devices: OwnDevices
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -110,6 +112,7 @@ class E2EPlugin(BasePlugin):
         )
         published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
         self._publication = Publication(xmpp, protection, self._counters)
+        self._own_devices = OwnDevices(xmpp, protection, config["own_devices"], self._counters)
         parking = self._outbound.parking
         self._search = CertificateSearch(
             xmpp,
@@ -181,6 +184,7 @@ class E2EPlugin(BasePlugin):
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
         self._renewal.start()
         self._revocation.start()
+        self._own_devices.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
         if self.config["publish_certificates"]:
             self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
@@ -192,6 +196,7 @@ class E2EPlugin(BasePlugin):
         self._revocation.stop()
         self._search.close()
         self._publication.close()
+        self._own_devices.close()
         self._outbound.parking.close()
         self._unplace()
         for event, handler in self._handlers():

@@ -30,7 +30,9 @@ from slixmpp_e2e.stores.ldap_url import DirectoryURL, fill
 ENTRIES: Final = 8
 #: Octets that a directory may answer altogether, certificates and what is around them.
 OCTETS: Final = 64 * 1024
-#: Seconds that one connection, one answer may take; whole ones, because ldap3 has no others.
+#: Seconds that one attempt to connect may take: a server may have several addresses.
+_CONNECT: Final = 1.0
+#: Seconds that may pass until something is answered; whole ones, because ldap3 has no others.
 _SECONDS: Final = 2
 
 _SCOPE: Final = {"base": ldap3.BASE, "one": ldap3.LEVEL, "sub": ldap3.SUBTREE}
@@ -82,7 +84,7 @@ class DirectorySearch:
     def _server(self) -> Any:
         url = self._url
         tls = _TLS(self._tls, url.host) if self._tls is not None else None
-        common = {"get_info": ldap3.NONE, "allowed_referral_hosts": [], "connect_timeout": _SECONDS}
+        common = {"get_info": ldap3.NONE, "allowed_referral_hosts": [], "connect_timeout": _CONNECT}
         if url.scheme == "ldapi":
             server = ldap3.Server(f"ldapi://{quote(url.host, safe='')}", **common)
             server.host = url.host  # ldap3 2.9.1 puts a slash before it
