@@ -3,6 +3,7 @@
 import asyncio
 import json
 from base64 import b64encode
+from collections import Counter
 from xml.etree.ElementTree import Element, SubElement
 
 import pytest
@@ -11,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from slixmpp_e2e import ConfigurationError
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
 from slixmpp_e2e.cms.certificates import read_certificates
+from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.namespaces import SASLCERT
-from slixmpp_e2e.plugin.own_devices import read_items
+from slixmpp_e2e.plugin.own_devices import OwnDevices, read_items
 
 from .clients import Clients, Inbox, round_trip
 from .protected import PKI, introduce, make_pki, protect
@@ -129,6 +131,28 @@ async def test_an_account_without_such_a_list_is_no_error(server, clients, pki, 
     await has_read(juliet)
     assert learned(juliet) == []
     assert [each for each in caplog.records if each.levelname in {"WARNING", "ERROR"}] == []
+
+
+@pytest.mark.parametrize(("error", "said"), [(StoreError("full"), "can't be kept"), (KeyError(), "not read")])
+async def test_what_fails_is_logged_and_the_next_place_is_read(
+    server, clients, pki, caplog, monkeypatch, error, said
+):
+    put_down(server, phone=certificate(pki, "phone"))
+    phone = await log_in(clients, pki, "phone", "phone", publish_certificates=True)
+    await asyncio.wait_for(phone.plugin["e2e"]._publication._task, 5)
+    juliet = await log_in(clients, pki, "juliet", "laptop")
+    protection, asked = juliet.plugin["e2e"].protection, []
+
+    def fails(found, jid, *, at_once):
+        asked.append((found[0], jid.bare, at_once))
+        raise error
+
+    monkeypatch.setattr(type(protection), "take_certificates", staticmethod(fails))
+    devices = OwnDevices(juliet, protection, ["saslcert", "pep"], Counter())
+    devices.start()
+    await asyncio.wait_for(devices._task, 5)
+    assert asked == [(certificate(pki, "phone"), JULIET, 8)] * 2
+    assert sum(said in each.getMessage() for each in caplog.records) == 2
 
 
 async def test_who_does_not_encrypt_to_himself_reads_nothing(server, clients, pki):

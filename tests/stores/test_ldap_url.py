@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from slixmpp_e2e.plugin.plugin import _resolvers
 from slixmpp_e2e.stores.ldap import LDAPResolver
 from slixmpp_e2e.stores.ldap_url import escape, fill, is_url, read_url
 
+DOCS = Path(__file__).parents[2] / "docs"
 HOST = "ldaps://ldap.example.com"
 FILTER = "(mail={bare})"
 
@@ -151,6 +153,19 @@ def test_what_is_escaped_has_nothing_that_means_anything(text):
     assert re.fullmatch(r"([A-Za-z0-9@._-]|\\[0-9a-f]{2})*", escaped)
     octets = re.sub(rb"\\(..)", lambda match: bytes.fromhex(match[1].decode()), escaped.encode())
     assert octets == text.encode()
+
+
+class TestDocumentation:
+    def test_every_url_in_it_can_be_used(self):
+        pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("*.md"))
+        urls = re.findall(r'(?<=["`])ldaps?://[^"`|]{10,}', pages)
+        assert len(urls) >= 2
+        for url in urls:
+            assert read_url(url).search_filter("juliet@example.com/x") == "(mail=juliet@example.com)"
+
+    def test_what_it_says_of_blanks_and_ampersands(self):
+        url = read_url(f"{HOST}/o=A%20B%3F??sub?(&(cn=a%20b){FILTER})")
+        assert (url.base, url.template) == ("o=A B?", f"(&(cn=a b){FILTER})")
 
 
 class TestOption:
