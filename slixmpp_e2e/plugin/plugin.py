@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -12,23 +12,26 @@ from slixmpp import JID
 from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.certificates.mirror import Mirror
-from slixmpp_e2e.errors import ConfigurationError, StoreError, UnprotectableError
+from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
-from slixmpp_e2e.plugin.certificate_search import CertificateResolver, CertificateSearch
+from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options, load_identity
+from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.own_devices import OwnDevices
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
+from slixmpp_e2e.plugin.resolvers import read_resolvers
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
@@ -36,7 +39,7 @@ from slixmpp_e2e.plugin.worker import Worker, WorkerKeys
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import SecurityReport, Trust
-from slixmpp_e2e.waiting import NotYet, patiently
+from slixmpp_e2e.waiting import patiently
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ class E2EPlugin(BasePlugin):
     _worker: Worker
     _outbound: Outbound
     _departures: Departures
+    _decisions: Decisions
+    _closing: asyncio.Task[None]
     _inbound: Inbound
     _arrivals: Arrivals
     _resumption: Resumption
@@ -82,11 +87,11 @@ class E2EPlugin(BasePlugin):
     _revocation: RevocationRefresh
     _search: CertificateSearch
     _publication: Publication
+    _own_devices: OwnDevices
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
         self._counters: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._worker = Worker()
         self.protection = build_protection(self.config, WorkerKeys(self._worker))
         store = self.protection.store
@@ -129,10 +134,12 @@ class E2EPlugin(BasePlugin):
         self._publication = Publication(xmpp, protection, self._counters)
         parking = self._outbound.parking
         opening = Opening(protection, self._mirror)
+        self._decisions = Decisions(xmpp, opening, parking.release)
+        self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
             opening,
-            _resolvers(config["resolvers"], published),
+            read_resolvers(config["resolvers"], published),
             self._requests.find,
             parking,
             self._counters,
@@ -203,6 +210,7 @@ class E2EPlugin(BasePlugin):
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
         self._renewal.start()
         self._revocation.start()
+        self._own_devices.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
         if self.config["publish_certificates"]:
             self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
@@ -214,6 +222,7 @@ class E2EPlugin(BasePlugin):
         self._revocation.stop()
         self._search.close()
         self._publication.close()
+        self._own_devices.close()
         self._outbound.parking.close()
         self._departures.close()
         self._arrivals.lanes.close()
@@ -226,13 +235,7 @@ class E2EPlugin(BasePlugin):
                 self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
         self.protection.store.close()
         if self._mirror is not None:
-            self._spawn(self._mirror.close_shared())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            self._closing = asyncio.get_running_loop().create_task(self._mirror.close_shared())
 
     def _clock_adjusted(self, seconds: float) -> None:
         log.warning("the clock was set back by %.0f seconds; timestamps follow it", seconds)
@@ -329,18 +332,14 @@ class E2EPlugin(BasePlugin):
 
         Raises `StoreError`; of a store that is shared, unless the JID was fetched a moment ago (`fetch`).
         """
-        try:
-            return self.protection.authority.decisions(bare(jid))
-        except NotYet:
-            raise StoreError("the store is shared, and has to be waited for: await fetch() first") from None
+        return self._decisions.of(bare(jid))
 
     async def fetch(self, jid: JID | str) -> None:
         """Fetch what a shared store keeps about a JID, for `decisions`; of any other store it is here already.
 
         Raises `StoreError`.
         """
-        if self._mirror is not None:
-            await self._mirror.fetch(bare(jid))
+        await self._decisions.fetch(bare(jid))
 
     def decide(self, jid: JID | str, fingerprint: bytes, trust: Trust | str | None) -> Awaitable[None]:
         """Keep a decision about a certificate of a JID: it counts from the next stanza on, and after a restart.
@@ -352,22 +351,7 @@ class E2EPlugin(BasePlugin):
         A store that is shared keeps it while the program goes on: awaiting what is returned raises that
         `StoreError`, and the event `e2e_store_failed` tells it in any case.
         """
-        self.protection.peers.decide(bare(jid), fingerprint, None if trust is None else Trust(trust))
-        if self._mirror is not None:
-            return self._spawn(self._keep_decision(self._mirror, JID(jid)))
-        if self.protection.can_encrypt_to(JID(jid)):
-            self._outbound.parking.release(JID(jid))
-        return _Done()
-
-    async def _keep_decision(self, mirror: Mirror, jid: JID) -> None:
-        try:
-            await mirror.keep(bare(jid))
-            if await patiently(lambda: self.protection.can_encrypt_to(jid)):
-                self._outbound.parking.release(jid)
-        except StoreError as error:
-            log.warning("what was decided about %s is not kept: %s", jid.bare, error.diagnostics())
-            self.xmpp.event("e2e_store_failed", error)
-            raise
+        return self._decisions.decide(JID(jid), fingerprint, None if trust is None else Trust(trust))
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
@@ -380,26 +364,3 @@ class E2EPlugin(BasePlugin):
             "peers": self.protection.size() + len(self._requests) + len(self._search),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }
-
-
-class _Done:
-    """Something to await that has happened already."""
-
-    def __await__(self) -> Generator[None, None, None]:
-        yield from ()
-
-
-def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateResolver]:
-    """Return those that the option names; `pep` stands for what peers have published in their accounts."""
-    chosen = [option] if isinstance(option, str) else option
-    found: list[CertificateResolver] = []
-    for each in chosen:
-        if each == "pep":
-            found.append(published)
-        elif isinstance(each, CertificateResolver) and not isinstance(
-            each, (str, type)
-        ):  # str has find(), too
-            found.append(each)
-        else:
-            raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')
-    return found
