@@ -5,6 +5,7 @@ token does one thing at a time, and what waits for it waits in order.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from slixmpp_e2e.certificates.keys import is_slow
 from slixmpp_e2e.cms.recipients import DecryptionKeys, RecipientInfo
-from slixmpp_e2e.tables import Recent
 from slixmpp_e2e.waiting import NotYet
 
 Result = TypeVar("Result")
@@ -46,16 +46,18 @@ class WorkerKeys(DecryptionKeys):
     def __init__(self, worker: Worker) -> None:
         super().__init__()
         self._worker = worker
-        self._unwrapped: Recent[RecipientInfo, bytes] = Recent(_UNWRAPPED)
+        #: What was unwrapped last; found by being equal, as not all RecipientInfos can be hashed.
+        self._unwrapped: deque[tuple[RecipientInfo, bytes]] = deque(maxlen=_UNWRAPPED)
 
     def unwrap(self, info: RecipientInfo, key: Any, fallback: bytes) -> bytes:
         """See `DecryptionKeys`; raises `NotYet` for a slow key."""
         if not is_slow(key):
             return info.unwrap(key, fallback)
-        unwrapped = self._unwrapped.get(info)
-        if unwrapped is None or len(unwrapped) != len(fallback):
-            raise NotYet(partial(self._work, info, key, fallback))
-        return unwrapped
+        for other, unwrapped in self._unwrapped:
+            if other == info and len(unwrapped) == len(fallback):
+                return unwrapped
+        raise NotYet(partial(self._work, info, key, fallback))
 
     async def _work(self, info: RecipientInfo, key: Any, fallback: bytes) -> None:
-        self._unwrapped.put(info, await self._worker.run(lambda: info.unwrap(key, fallback)))
+        unwrapped = await self._worker.run(lambda: info.unwrap(key, fallback))
+        self._unwrapped.append((info, unwrapped))
