@@ -13,7 +13,7 @@ from slixmpp_e2e.certificates.shared_store import Known, SharedStore
 from slixmpp_e2e.certificates.store import Chain
 from slixmpp_e2e.freshness import Admission
 from slixmpp_e2e.report import Trust
-from tests.conftest import _PLACES
+from tests.conftest import _PLACES as PLACES
 
 #: initdb and postgres refuse to be run by root.
 _OWNER: Final[dict[str, Any]] = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
@@ -36,7 +36,7 @@ class Server:
         self.start()
 
     def _run(self, program: str, *arguments: str) -> None:
-        path = shutil.which(program, path=_PLACES)
+        path = shutil.which(program, path=PLACES)
         assert path is not None, program
         # its children inherit the output, so it is a file: a pipe would stay open as long as the server runs
         with (self.directory / "log").open("ab") as log:

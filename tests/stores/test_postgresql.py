@@ -1,5 +1,6 @@
 """The store in PostgreSQL: what it is opened on, what it is reached through, and what happens when it is not."""
 
+import asyncio
 import itertools
 import os
 import random
@@ -263,6 +264,24 @@ class TestLost:
 
         other.wait(hold())
         assert not store.admit(JULIET, b"b" * 32, NOW + 1, NOW).seen
+
+    async def test_closing_it_cuts_what_is_still_being_asked(self, server, schema):
+        store = PostgreSQLStore(server.url(), schema=schema, seconds=0.4)
+        await store.open()
+
+        async def ask() -> None:
+            async with store._connections.connection(60) as connection:
+                asking.set()
+                await connection.execute("SELECT pg_sleep(60)")
+
+        asking = asyncio.Event()
+        task = asyncio.create_task(ask())
+        await asking.wait()
+        await store.close()
+        with pytest.raises(StoreError):
+            await task
+        with pytest.raises(StoreError, match="is not open"):
+            await store.load(JULIET)
 
     def test_where_there_is_no_server_it_cannot_be_opened(self, tmp_path):
         with pytest.raises(StoreError):
