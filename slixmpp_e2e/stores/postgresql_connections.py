@@ -88,6 +88,8 @@ class Connections:
             return await asyncpg.connect(
                 self._url, timeout=self._seconds, server_settings=self._settings, **self._options
             )
+        except OSError:  # a certificate that is not believed is a ValueError, too
+            raise
         except (ValueError, IndexError) as error:  # a port that is no number, a host that has no name
             raise ConfigurationError(f"{self.name}: the URL can't be used: {error}") from error
 

@@ -23,17 +23,32 @@ OPTIONS: Final = "-c listen_addresses= -c max_connections=60"
 class Server:
     """A server behind a Unix socket, with a data directory that goes with it."""
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(
+        self, *, durable: bool = False, options: str = "", files: Mapping[str, bytes] | None = None
+    ) -> None:
         self.directory = Path(mkdtemp(prefix="e2e-pg-"))  # short: the name of a socket is
         if _OWNER:
             shutil.chown(self.directory, **_OWNER)
         self.data = self.directory / "data"
-        self._options = f"{OPTIONS} -k {self.directory} -c fsync={'on' if durable else 'off'}"
+        self._options = f"{OPTIONS} -k {self.directory} -c fsync={'on' if durable else 'off'} {options}"
+        try:
+            self._make(files or {})
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, files: Mapping[str, bytes]) -> None:
         self._run(
             "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--data-checksums",
             "--no-sync",
         )  # fmt: skip
-        self.start()
+        for name, octets in files.items():
+            path = self.data / name
+            path.write_bytes(octets)
+            path.chmod(0o600)
+            if _OWNER:
+                shutil.chown(path, **_OWNER)
 
     def _run(self, program: str, *arguments: str) -> None:
         path = shutil.which(program, path=PLACES)
