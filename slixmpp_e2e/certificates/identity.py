@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
+from slixmpp_e2e.certificates.keys import is_slow
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.cms.capabilities import capabilities_attribute, preference_attribute
@@ -37,6 +38,11 @@ class EncryptionIdentity:
     def can_decrypt(self) -> bool:
         """Whether the key can decrypt: RSA, elliptic curve or X25519."""
         return can_receive(self.certificate.public_key)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether using the key is nothing to be done while others wait. See `keys.is_slow`."""
+        return is_slow(self.key)
 
 
 @dataclass(frozen=True, slots=True)

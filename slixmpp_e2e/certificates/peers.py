@@ -26,7 +26,8 @@ from slixmpp_e2e.tables import Recent
 
 _SIZE: Final = 4096
 _PER_JID: Final = 8
-_KEPT: Final = timedelta(minutes=1)
+#: How long it is remembered which certificates to encrypt to.
+REMEMBERED: Final = timedelta(minutes=1)
 
 #: A certificate and what came along with it, the certificate first.
 Known = tuple[ParsedCertificate, ...]
@@ -44,9 +45,15 @@ class PeerCertificates:
     """Finds, judges and learns the certificates of peers; JIDs are normalised bare JIDs."""
 
     def __init__(
-        self, authority: Authority, store: Store, configured: Mapping[str, Sequence[Known]] | None = None
+        self,
+        authority: Authority,
+        store: Store,
+        configured: Mapping[str, Sequence[Known]] | None = None,
+        *,
+        remembered: timedelta = REMEMBERED,
     ) -> None:
         self._authority = authority
+        self._remembered = remembered
         self._store = store
         self._configured = dict(configured or {})
         self.pool = CertificatePool(
@@ -111,11 +118,11 @@ class PeerCertificates:
         return not decision.first_use
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
-        """Return the trusted certificates to encrypt to; remembered for a minute."""
+        """Return the trusted certificates to encrypt to; remembered for a while."""
         remembered, generation = self._keys.get(jid), self._authority.generation
         if (
             remembered is not None
-            and timedelta() <= at - remembered[0] < _KEPT
+            and timedelta() <= at - remembered[0] < self._remembered
             and generation == remembered[2]
         ):
             return remembered[1]
@@ -210,6 +217,14 @@ class PeerCertificates:
         self.pool.forget(certificate)
         self._learned.put((jid, certificate.fingerprint), True)
         return is_new
+
+    def forget(self, jid: str) -> None:
+        """Ask the store about a JID again: somebody else has changed what it keeps."""
+        self._keys.pop(jid)
+        for table in (self._learned, self._announced, self._kept):
+            for key in table:
+                if key[0] == jid:
+                    table.pop(key)
 
     # ------------------------------------------------------------------ announcements
 

@@ -293,3 +293,10 @@ class DecryptionKeys:
             if (found := self._keys.get(info.identifier)) is not None:
                 return *found, info
         return None
+
+    def unwrap(self, info: RecipientInfo, key: Any, fallback: bytes) -> bytes:
+        """Return what a RecipientInfo holds for a key that was found; see `RecipientInfo.unwrap`.
+
+        Here it is done at once. Where that takes long somebody else may do it, and say so from here.
+        """
+        return info.unwrap(key, fallback)

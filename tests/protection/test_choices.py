@@ -198,7 +198,7 @@ class TestEncryptionKeyPreference:
         signing = pki["ed25519"]
         by = account(pki, signing, clock, peers=[romeo])
         second = identity(juliet.key, juliet.certificate, [pki.intermediate.certificate])
-        by.identity = identity(
+        by.succession.current = identity(
             signing.key, signing.certificate, [pki.intermediate.certificate], encryption=second
         )
         by.add_decryption_key(second)
@@ -223,7 +223,7 @@ class TestEncryptionKeyPreference:
         clock.pass_seconds(1)
         newer = account(pki, juliet, clock, peers=[romeo])
         second = identity(other.key, other.certificate, [pki.intermediate.certificate])
-        newer.identity = identity(
+        newer.succession.current = identity(
             juliet.key, juliet.certificate, [pki.intermediate.certificate], encryption=second
         )
         newer.add_decryption_key(second)
@@ -237,7 +237,7 @@ class TestEncryptionKeyPreference:
         for one, preferred in ((juliet, other), (other, juliet)):
             by = account(pki, one, clock, peers=[romeo])
             second = identity(preferred.key, preferred.certificate, [pki.intermediate.certificate])
-            by.identity = identity(
+            by.succession.current = identity(
                 one.key, one.certificate, [pki.intermediate.certificate], encryption=second
             )
             unprotect(receiver, protect(by))
