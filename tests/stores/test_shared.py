@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, fingerprint_of
 from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.errors import StoreError
@@ -107,6 +108,24 @@ class TestFirstUse:
         with pytest.raises(StoreError, match="something else has been decided"):
             store.decide_first_use(JULIET, ONE)
         assert store.decisions(JULIET) == {fingerprint: trust}
+
+
+class TestMirrors:
+    """Two processes, each with what the synchronous floors see of the store."""
+
+    async def test_who_was_not_the_first_is_told_and_sees_who_was(self, server, schema):
+        stores = [PostgreSQLStore(server.url(), schema=schema) for _ in range(2)]
+        first, second = (Mirror(each, lambda: 0) for each in stores)
+        for mirror, fingerprint in ((first, ONE), (second, OTHER)):
+            await mirror.fetch(JULIET)
+            mirror.decide(JULIET, fingerprint, Trust.TOFU)
+        await first.keep(JULIET)
+        with pytest.raises(StoreError, match="something else has been decided"):
+            await second.keep(JULIET)
+        await second.fetch(JULIET)
+        assert second.decisions(JULIET) == first.decisions(JULIET) == {ONE: Trust.TOFU}
+        for mirror in (first, second):
+            await mirror.close_shared()
 
 
 class TestManyAtOnce:
