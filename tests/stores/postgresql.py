@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ class Server:
         """Stop it and remove all of it."""
         try:
             if (self.data / "postmaster.pid").exists():
+                os.kill(self.pid, signal.SIGCONT)  # a test may have stopped it; it kills the others itself
                 self.stop("immediate")
         finally:
             shutil.rmtree(self.directory)
