@@ -160,7 +160,7 @@ class SQLiteStore:
             if seen or timestamp <= max(floor, self._floor()):
                 return Admission(seen=True, highest=highest)
             execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
-            if entries == self._entries_per_signer:
+            if entries >= self._entries_per_signer:  # it may have been more before
                 floor = max(floor, self._drop_oldest(signer))
             else:
                 entries += 1

@@ -8,6 +8,7 @@ from slixmpp_e2e.certificates.store import MemoryStore, fingerprint_of, read_ide
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.decisions import sum_up
+from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.pki import PKI
 
@@ -90,3 +91,29 @@ def fill_sqlite(path: Path, make: Callable[[int], bytes], above: bytes, peers: i
         )
         store._connection.execute("UPDATE everybody SET decisions = ?", (sum_up(store._connection),))
     store.close()
+
+
+async def fill_postgresql(
+    store: PostgreSQLStore, make: Callable[[int], bytes], above: bytes, peers: int, seen: int
+) -> None:
+    """Fill a store in PostgreSQL."""
+    async with store._connections.connection(3600) as connection:
+        await connection.copy_records_to_table(
+            "certificate",
+            columns=["jid", "fingerprint", "chain", "issuer_and_serial", "key_identifier"],
+            records=(
+                (peer(number), fingerprint_of(leaf), leaf + above, *read_identifiers(leaf))
+                for number in range(peers)
+                for leaf in (make(number),)
+            ),
+        )
+        await connection.copy_records_to_table(
+            "decision", records=((peer(number), digest(number), "pinned") for number in range(peers))
+        )
+        await connection.copy_records_to_table(
+            "seen", records=((signer, each, timestamp, NOW) for signer, each, timestamp in entries(seen))
+        )
+        await connection.execute(
+            "INSERT INTO signer SELECT jid, 0, max(timestamp), count(*) FROM seen GROUP BY jid"
+        )
+        await connection.execute("ANALYZE")

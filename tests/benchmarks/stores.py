@@ -1,22 +1,41 @@
-"""Stores: what every question costs with few and with many peers, what opening costs, and what a commit costs."""
+"""Stores: what every question costs with few and with many peers, what opening costs, and what a commit costs.
+
+With PostgreSQL where a server can be started: it is ours, behind a Unix socket, and writes to the disk.
+"""
 
 import gc
 import itertools
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from inspect import isawaitable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from slixmpp_e2e.certificates.shared_store import SharedStore
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.benchmarks.clock import Contestant, Effort, measure
 from tests.benchmarks.memory import resident
-from tests.benchmarks.populated import ENTRIES, NOW, certificates, digest, fill_memory, fill_sqlite, peer
+from tests.benchmarks.populated import (
+    ENTRIES,
+    NOW,
+    certificates,
+    digest,
+    fill_memory,
+    fill_postgresql,
+    fill_sqlite,
+    peer,
+)
 from tests.benchmarks.tables import Table, timing_table
+from tests.conftest import _PLACES as PLACES
 from tests.pki import make_pki
+from tests.stores.postgresql import Server
 
 #: Opens a file in a process of its own and prints milliseconds and octets.
 _OPENING: Final = """
@@ -50,7 +69,7 @@ async def run(effort: Effort) -> list[Table]:
         full = fill_memory(make, above, peers, seen)
         gc.collect()
         note = f"Memory that the full store in memory takes: {(resident() - before) / 1e6:,.0f} MB."
-        stores: dict[str, Store] = {
+        stores: dict[str, Store | SharedStore] = {
             "memory, few": fill_memory(make, above, 10, 10),
             "memory, many": full,
             "SQLite, few": SQLiteStore(files["few"]),
@@ -59,15 +78,41 @@ async def run(effort: Effort) -> list[Table]:
         title = (
             f"A question to a store, µs: 10 peers and {peers:,}, with {seen:,} entries in the replay record"
         )
-        questions = await _questions(title, stores, make, above, peers, effort, note)
-        for store in stores.values():
-            store.close()
+        async with _shared() as shared:
+            for size, store in shared.items():
+                few = size.endswith("few")
+                await fill_postgresql(store, make, above, 10 if few else peers, 10 if few else seen)
+            stores |= shared
+            questions = await _questions(title, stores, make, above, peers, effort, note)
+        for each in stores.keys() - shared.keys():
+            stores[each].close()
         return [questions, opening, await _commits(Path(name), effort)]
+
+
+@asynccontextmanager
+async def _shared() -> AsyncIterator[dict[str, PostgreSQLStore]]:
+    """Lend two stores in PostgreSQL, or none."""
+    if shutil.which("initdb", path=PLACES) is None:
+        yield {}
+        return
+    server = Server(durable=True)
+    try:
+        stores = {
+            f"PostgreSQL, {size}": PostgreSQLStore(server.url(), schema=size, signers=1000)
+            for size in ("few", "many")
+        }
+        for store in stores.values():
+            await store.open()
+        yield stores
+        for store in stores.values():
+            await store.close()
+    finally:
+        server.close()
 
 
 async def _questions(
     title: str,
-    stores: dict[str, Store],
+    stores: dict[str, Store | SharedStore],
     make: Callable[[int], bytes],
     above: bytes,
     peers: int,
@@ -95,6 +140,7 @@ async def _questions(
         "admit, of a signer who is new",
         "decisions",
         "certificates",
+        "load",
         "find_certificates, known",
         "find_certificates, unknown",
         "add_certificate",
@@ -102,11 +148,26 @@ async def _questions(
     ):
         contestants = []
         for name, store in stores.items():
+            if what in {"decisions", "certificates", "load"} and not hasattr(store, what):
+                continue
+            if what.endswith("full record"):
+                for number in new(ENTRIES):
+                    answer = store.admit(peer(0), digest(number), NOW + number, NOW)
+                    if isawaitable(answer):
+                        await answer
             call, prepare = _question(what, store, known(name), identifiers(name), new, new_certificates)
-            contestants.append(Contestant(name, call, prepare))
+            is_shared = isinstance(store, PostgreSQLStore)
+            contestants.append(Contestant(name, _waiting(call) if is_shared else call, prepare))
         timings = await measure(contestants, effort)
-        rows.append((what, *(f"{timings[each].median:.1f}" for each in stores)))
+        rows.append((what, *(f"{timings[each].median:.1f}" if each in timings else "" for each in stores)))
     return Table(title, ("", *stores), tuple(rows), (note,))
+
+
+def _waiting(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    async def ask(argument: Any) -> None:
+        await call(argument)
+
+    return ask
 
 
 def _key_identifier(der: bytes) -> bytes:
@@ -115,11 +176,9 @@ def _key_identifier(der: bytes) -> bytes:
 
 
 def _question(
-    what: str, store: Store, known: Any, identifiers: Any, new: Any, new_certificates: Any
+    what: str, store: Store | SharedStore, known: Any, identifiers: Any, new: Any, new_certificates: Any
 ) -> tuple[Callable[[Any], Any], Callable[[int], Any]]:
     if what.endswith("full record"):
-        for number in new(ENTRIES):
-            store.admit(peer(0), digest(number), NOW + number, NOW)
         return lambda number: store.admit(peer(0), digest(number), NOW + number, NOW), new
     if what.endswith("is new"):
         return lambda number: store.admit(peer(number), digest(number), NOW + number, NOW), new

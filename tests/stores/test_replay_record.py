@@ -2,16 +2,27 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.freshness import RECENT, SECOND, MemoryReplayRecord, ReplayRecord
+from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 from slixmpp_e2e.stores.sqlite import SQLiteStore
+from tests.stores.postgresql import Server, Waiting
 
 #: When the tests happen; long after the floor of a new record.
 NOW = 1_772_366_400 * SECOND
@@ -20,16 +31,22 @@ JULIET, NURSE, ROMEO = "juliet@example.com", "nurse@example.com", "romeo@example
 Make = Callable[..., ReplayRecord]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.postgresql)
+
+
+@pytest.fixture(params=["memory", "sqlite", POSTGRESQL])
 def make(request, tmp_path, opened) -> Make:
     """Return a function that makes a record of a certain size."""
-    if request.param == "memory":
-        return lambda **sizes: MemoryReplayRecord(started=0, **sizes)
+    match request.param:
+        case "memory":
+            return lambda **sizes: MemoryReplayRecord(started=0, **sizes)
+        case "postgresql":
+            return request.getfixturevalue("connected")
     numbers = iter(range(100))
     return lambda **sizes: opened(tmp_path / f"{next(numbers)}.db", **sizes)
 
 
-@pytest.fixture(params=["record", "memory", "sqlite"])
+@pytest.fixture(params=["record", "memory", "sqlite", POSTGRESQL])
 def record(request, tmp_path, opened) -> ReplayRecord:
     """Every implementation in its usual size."""
     match request.param:
@@ -37,6 +54,8 @@ def record(request, tmp_path, opened) -> ReplayRecord:
             return MemoryReplayRecord(started=0)
         case "memory":
             return MemoryStore(started=0)
+        case "postgresql":
+            return request.getfixturevalue("connected")()
     return opened(tmp_path / "store.db")
 
 
@@ -157,16 +176,34 @@ class TestFloors:
 
 
 class TestRestart:
-    def test_a_file_remembers(self, tmp_path, opened):
-        store = opened(tmp_path / "store.db", entries_per_signer=2, signers=2)
+    @pytest.fixture(params=["sqlite", POSTGRESQL])
+    def restarted(self, request, tmp_path, opened) -> Make:
+        """Return a function that opens the same record again."""
+        if request.param == "postgresql":
+            return request.getfixturevalue("connected")
+        return partial(opened, tmp_path / "store.db")
+
+    def test_what_is_kept_outside_remembers(self, restarted):
+        store = restarted(entries_per_signer=2, signers=2)
         for number in range(3):
             assert not seen(store, number, NOW + number)
         assert not seen(store, 9, NOW + 9, signer=ROMEO)
         store.close()
-        store = opened(tmp_path / "store.db", entries_per_signer=2, signers=2)
+        store = restarted(entries_per_signer=2, signers=2)
         assert highest(store, 5, NOW + 5) == NOW + 2
         assert all(seen(store, number, NOW + number) for number in range(3))
         assert seen(store, 9, NOW + 9, signer=ROMEO)
+
+    def test_a_record_that_is_larger_than_it_may_be_now_does_not_grow(self, restarted):
+        store = restarted(entries_per_signer=3, signers=2)
+        assert [seen(store, number, NOW + number) for number in range(3)] == [False] * 3
+        store.close()
+        store = restarted(entries_per_signer=2, signers=2)
+        assert not seen(store, 3, NOW + 3)
+        assert seen(store, 9, NOW)  # what was dropped for it, and is the floor
+        assert not seen(store, 4, NOW + 1, signer=ROMEO)
+        assert not seen(store, 4, NOW + 4)
+        assert seen(store, 9, NOW + 1)
 
     def test_memory_takes_nothing_from_before_it_began(self):
         for record in (MemoryReplayRecord(started=NOW), MemoryStore(started=NOW)):
@@ -179,7 +216,7 @@ OFFSETS = st.integers(-5, 5) | st.sampled_from([-300, -299, 300]) | st.integers(
 
 
 class Comparison(RuleBasedStateMachine):
-    """Both records against a model that never forgets: nothing it has seen is ever admitted again."""
+    """Memory and a file against a model that never forgets: nothing it has seen is ever admitted again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,11 +226,17 @@ class Comparison(RuleBasedStateMachine):
         self.known: dict[tuple[str, bytes], int] = {}
         self.number = 0
 
+    def open(self) -> ReplayRecord:
+        return SQLiteStore(self.path, **self.sizes)
+
+    def value(self, query: str) -> int:
+        return self.store._value(query)
+
     @initialize(entries=st.integers(1, 4), signers=st.integers(1, 3))
     def begin(self, entries: int, signers: int) -> None:
         self.sizes = {"entries_per_signer": entries, "signers": signers}
         self.memory = MemoryReplayRecord(started=0, **self.sizes)
-        self.store = SQLiteStore(self.path, **self.sizes)
+        self.store = self.open()
 
     def admit(self, signer: str, digest: bytes, timestamp: int) -> None:
         answers = [each.admit(signer, digest, timestamp, self.now) for each in (self.memory, self.store)]
@@ -225,14 +268,14 @@ class Comparison(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.store.close()
-        self.store = SQLiteStore(self.path, **self.sizes)
+        self.store = self.open()
 
     @invariant()
     def stays_small(self) -> None:
         if not hasattr(self, "store"):
             return
         entries, signers = self.sizes["entries_per_signer"], self.sizes["signers"]
-        value = self.store._value
+        value = self.value
         assert value("SELECT count(*) FROM seen") <= entries * signers
         assert value("SELECT count(*) FROM everybody") == 1
         records = self.memory._signers.values()
@@ -252,6 +295,29 @@ class Comparison(RuleBasedStateMachine):
 
 TestComparison = Comparison.TestCase
 TestComparison.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+class InPostgreSQL(Comparison):
+    """The same with a database."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.schema = f"comparison_{uuid4().hex}"
+
+    def open(self) -> ReplayRecord:
+        return Waiting(PostgreSQLStore(self.server.url(), schema=self.schema, **self.sizes))
+
+    def value(self, query: str) -> int:
+        return self.store.value(query.replace("everybody", "store"))
+
+
+@pytest.mark.postgresql
+def test_a_database_answers_as_memory_does(server):
+    run_state_machine_as_test(
+        lambda: InPostgreSQL(server),
+        settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
+    )
 
 
 def test_the_memory_of_recent_timestamps_is_bounded_by_the_entries():

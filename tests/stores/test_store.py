@@ -1,4 +1,4 @@
-"""The contract of a store: certificates and decisions, in memory and in a file."""
+"""The contract of a store: certificates and decisions, in memory, in a file and in a database."""
 
 import random
 
@@ -30,9 +30,14 @@ def leaf(number: int) -> bytes:
     return fingerprint_of(chain(number)[0])
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def store(request, tmp_path, opened) -> Store:
-    return MemoryStore(started=0) if request.param == "memory" else opened(tmp_path / "store.db")
+    match request.param:
+        case "memory":
+            return MemoryStore(started=0)
+        case "sqlite":
+            return opened(tmp_path / "store.db")
+    return request.getfixturevalue("connected")()
 
 
 class TestCertificates:

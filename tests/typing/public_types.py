@@ -29,7 +29,9 @@ from slixmpp_e2e import (
     TimestampError,
     Trust,
 )
+from slixmpp_e2e.certificates.shared_store import SharedStore
 from slixmpp_e2e.stores.ldap import LDAPResolver
+from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 
 Stanza = slixmpp.Message | slixmpp.Presence | slixmpp.Iq
 
@@ -109,6 +111,11 @@ def what_looks_into_directories() -> CertificateResolver:
     return LDAPResolver(
         "ldaps://ldap.example.com/???(mail={bare})", bind_dn="cn=me", password="x", ca_file="ca"
     )
+
+
+def what_processes_share() -> SharedStore:
+    """What the option `store` takes beside a `Store`."""
+    return PostgreSQLStore("postgresql:///e2e", schema="e2e", connections=4, seconds=5.0, signers=10_000)
 
 
 def what_errors_say(error: E2EError) -> str:
