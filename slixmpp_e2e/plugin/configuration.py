@@ -33,6 +33,7 @@ from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
 from slixmpp_e2e.plugin.revocation_options import build_checker
 from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 #: The options of the plugin, with their defaults. `docs/configuration.md` describes them.
@@ -266,7 +267,12 @@ def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
         scheme, separator, path = option.partition(":///")
         if scheme == "sqlite" and separator:
             return SQLiteStore(Path(path))
-        raise ConfigurationError(f'store is "memory", "sqlite:///PATH" or a store object, not {option!r}')
+        if option.startswith(("postgresql://", "postgres://")):
+            return Mirror(PostgreSQLStore(option), time.monotonic)
+        raise ConfigurationError(
+            'store is "memory", "sqlite:///PATH", "postgresql://HOST/DATABASE" or a store object, '
+            f"not {option.split('@')[-1]!r}"  # a password may stand before it
+        )
     if iscoroutinefunction(getattr(option, "load", None)):
         return Mirror(option, time.monotonic)
     store: Store = option

@@ -1,7 +1,7 @@
 """The filters of what leaves (ARCHITECTURE invariants 1 to 3).
 
-Two plain filters. `hold` stands first of all: what is sent while there is no stream goes back into slixmpp's queue,
-instead of being lost there. `seal` stands first among the `out_sync` filters: behind every `out` filter, before
+Two plain filters. `hold` stands first of all: what comes by while there is no stream waits for one, instead of being
+lost. `seal` stands first among the `out_sync` filters: behind every `out` filter, before
 stream management stores the stanza. It returns a new stanza and leaves the program's own untouched; it never raises,
 and what it can't protect does not leave. What has to wait for a store or a key is protected outside of them, in
 order for each peer, and comes back in a vehicle.
@@ -51,20 +51,25 @@ class Departures:
                 return None  # it was reported as failed
             if not self._would_be_queued(stanza.stanza):
                 return stanza
-            # the program's own waits for the stream, and is sealed when it is there
-            del self._vehicles[id(stanza)]
-            self.xmpp.send(stanza.stanza)
+            del self._vehicles[id(stanza)]  # the program's own waits, and is sealed when there is a stream
+            self._wait_for_stream(stanza.stanza)
             return None
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         if self._would_be_queued(stanza):
-            self.xmpp.send(stanza)
+            self._wait_for_stream(stanza)
             return None
         try:
             return None if self.outbound.parking.take(stanza) else stanza
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
             return None
+
+    def _wait_for_stream(self, stanza: Stanza) -> None:
+        if stanza["to"].bare:
+            self.outbound.parking.hold(stanza)
+        else:
+            self.xmpp.send(stanza)  # into slixmpp's own queue
 
     def _would_be_queued(self, stanza: Stanza) -> bool:
         # exactly when XMLStream.send() queues: otherwise this would go round in circles

@@ -1,10 +1,10 @@
-"""Stanzas that wait for a certificate, per bare JID and in order (ARCHITECTURE invariant 3).
+"""Stanzas that wait outside the filters, per bare JID and in order (ARCHITECTURE invariant 3).
 
-First, where the store is shared, they wait until it has said which certificates there are.
-
-They wait outside the filters: `take` keeps a stanza away from the rest of the way, and when the certificate is
-there, or the time is up, all that waited is sent again or fails. What slixmpp still has in its own queue when
-that happens must not overtake, so until the last one has come through again newer ones wait, too.
+For a certificate that is looked for; before that, where the store is shared, for its answer which certificates there
+are; and for a stream, if there was none when they came by (`hold`): slixmpp would lose them, and its own queue has
+newer ones by then. `take` keeps a stanza away from the rest of the way, and when what it waits for is there, or the
+time is up, all that waited is sent again or fails. What slixmpp still has in its own queue when that happens must not
+overtake, so until the last one has come through again newer ones wait, too.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from slixmpp import JID
 
-from slixmpp_e2e.errors import NoCertificateError
+from slixmpp_e2e.errors import NoCertificateError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.stanzas import Stanza
 from slixmpp_e2e.waiting import NotYet, patiently
@@ -27,6 +27,8 @@ _PARKED: Final = "_e2e_parked"
 
 @dataclass(slots=True)
 class _Queue:
+    #: Those that wait for a stream; they are older than all that wait.
+    held: deque[Stanza] = field(default_factory=deque)
     waiting: deque[Stanza] = field(default_factory=deque)
     #: How many were sent again and have not come through yet.
     under_way: int = 0
@@ -52,7 +54,21 @@ class Parking:
     _queues: dict[str, _Queue] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return sum(len(queue.waiting) for queue in self._queues.values())
+        return sum(len(queue.waiting) + len(queue.held) for queue in self._queues.values())
+
+    def hold(self, stanza: Stanza) -> None:
+        """Keep a stanza until `resume`: there is no stream."""
+        queue = self._queues.setdefault(bare(stanza["to"]), _Queue())
+        if getattr(stanza, _PARKED, False):  # it is sent for the second time already
+            setattr(stanza, _PARKED, False)
+            queue.under_way -= 1
+        queue.held.append(stanza)
+
+    def resume(self, _event: Any = None) -> None:
+        """Send what was held: there is a stream again."""
+        for queue in tuple(self._queues.values()):
+            while queue.held:
+                self._send_first(queue, queue.held)
 
     def take(self, stanza: Stanza) -> bool:
         """Tell whether a stanza waits from now on; if not, it may go its way."""
@@ -82,7 +98,8 @@ class Parking:
                 self._set_deadline(jid, queue)
             else:
                 return False
-        if len(queue.waiting) >= _PER_PEER or len(self) >= _ALTOGETHER:
+        waits = queue.deadline is not None or queue.loading is not None  # else they are about to leave
+        if waits and (len(queue.waiting) >= _PER_PEER or len(self) >= _ALTOGETHER):
             self.fail(stanza, NoCertificateError(f"too many stanzas wait for the certificate of {jid}"))
         else:
             queue.waiting.append(stanza)
@@ -115,7 +132,7 @@ class Parking:
             return
         self._set_deadline(jid, queue)
         for _ in range(lacking):
-            self._send_first(queue)
+            self._send_first(queue, queue.waiting)
 
     def _first_that_lacks(self, queue: _Queue) -> int | None:
         return next((i for i, each in enumerate(queue.waiting) if self.lacks_certificate(each)), None)
@@ -134,25 +151,26 @@ class Parking:
 
     def close(self) -> None:
         """Fail all that still waits."""
-        for jid in tuple(self._queues):
-            self._give_up(jid)
+        for jid, queue in tuple(self._queues.items()):
+            queue.waiting.extendleft(reversed(queue.held))
+            self._fail_all(jid, UnprotectableError("the plugin was switched off while this waited"))
 
     def _send(self, queue: _Queue) -> None:
         if queue.deadline is not None:
             queue.deadline.cancel()
             queue.deadline = None
         while queue.waiting:
-            self._send_first(queue)
+            self._send_first(queue, queue.waiting)
 
-    def _send_first(self, queue: _Queue) -> None:
-        stanza = queue.waiting.popleft()
+    def _send_first(self, queue: _Queue, waiting: deque[Stanza]) -> None:
+        stanza = waiting.popleft()
         setattr(stanza, _PARKED, True)
         queue.under_way += 1
         self.xmpp.send(stanza)
 
     def _came_through(self, jid: str, queue: _Queue) -> None:
         queue.under_way -= 1
-        if queue.under_way > 0 or queue.deadline is not None:
+        if queue.under_way > 0 or queue.held or queue.deadline is not None or queue.loading is not None:
             return
         if queue.waiting:
             self._send(queue)
@@ -160,7 +178,10 @@ class Parking:
             del self._queues[jid]
 
     def _give_up(self, jid: str) -> None:
+        queue = self._queues[jid]
         self._fail_all(jid, NoCertificateError(f"no certificate of {jid} was found in time"))
+        if queue.held or queue.under_way:  # they did not wait for it, and newer ones must not overtake them
+            self._queues[jid] = _Queue(held=queue.held, under_way=queue.under_way)
 
     def _fail_all(self, jid: str, error: Exception) -> None:
         queue = self._queues.pop(jid)

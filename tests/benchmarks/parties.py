@@ -56,7 +56,7 @@ class Party:
         """Return the outer stanza; with `certificates` as if it were the first one to the peer."""
         if certificates:
             self.plugin.protection.forget_inclusion(message["to"])
-        sealed = self.outbound.seal(message)
+        sealed = self.plugin._departures.seal(message)
         assert sealed is not None
         return sealed
 
@@ -74,7 +74,7 @@ class Party:
 
     def unseal(self, stanza: Any) -> Any:
         """Return what is delivered; it has to be authenticated."""
-        delivered = self.inbound.unseal(stanza)
+        delivered = self.plugin._arrivals.unseal(stanza)
         report = self.plugin.report(delivered)
         assert report is not None
         assert report.authenticated

@@ -223,7 +223,7 @@ def _untrusted(forger: _Forger, signed: bytes, *, embedded: bool) -> bytes:
 
 def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict[Any, list[int]]:
     """Receive one stanza of each kind a round, in a new order each round; return nanoseconds."""
-    receive = romeo.inbound.unseal
+    receive = romeo.plugin._arrivals.unseal
     clocked: dict[Any, list[int]] = {name: [] for name in kinds}
     order = list(kinds)
     gc.collect()
@@ -283,7 +283,7 @@ def _check(romeo: Party, made: Forgeries) -> dict[str, str]:
         failures.clear()
         for stanza in stanzas:
             _forget(romeo)
-            assert romeo.inbound.unseal(stanza) is None, name
+            assert romeo.plugin._arrivals.unseal(stanza) is None, name
         reasons[name] = ", ".join(sorted({failure.reason for failure in failures}))
         if name != _REPLAY:
             answers |= {
