@@ -7,6 +7,7 @@ and what it can't protect does not leave. What has to wait for a store or a key 
 order for each peer, and comes back in a vehicle.
 """
 
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,6 +39,11 @@ class Departures:
     lanes: Lanes = field(default_factory=Lanes)
     #: Those in slixmpp's queue, by identity: for slixmpp, stanzas with the same XML are equal.
     _vehicles: dict[int, stanzas.Departure] = field(default_factory=dict)
+    #: Those of them that wait for a stream, by lane.
+    _held: dict[str, deque[stanzas.Departure]] = field(default_factory=dict)
+    #: How many were put into the queue again and have not come by yet; and how many are being protected again.
+    _behind: Counter[str] = field(default_factory=Counter)
+    _again: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.lanes) + len(self._vehicles)
@@ -47,13 +53,7 @@ class Departures:
     def hold(self, stanza: Any) -> Any:
         """Put a stanza back that slixmpp would lose: there is no stream, and nothing has stored it."""
         if isinstance(stanza, stanzas.Departure):
-            if id(stanza) not in self._vehicles:
-                return None  # it was reported as failed
-            if not self._would_be_queued(stanza.stanza):
-                return stanza
-            del self._vehicles[id(stanza)]  # the program's own waits, and is sealed when there is a stream
-            self._wait_for_stream(stanza.stanza)
-            return None
+            return stanza if self._may_pass(stanza) else None
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         if self._would_be_queued(stanza):
@@ -64,6 +64,46 @@ class Departures:
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
             return None
+
+    def resume(self, _event: Any = None) -> None:
+        """Send what was held: there is a stream again. What was protected is older than all that was not."""
+        now = self.outbound.protection.now()
+        held, self._held = self._held, {}
+        for lane, vehicles in held.items():
+            if any(now - each.moment > _STALE for each in vehicles):
+                self._again[lane] += len(vehicles)
+                self.lanes.put_first(lane, [self._protect_again(each) for each in vehicles])
+                continue
+            for each in vehicles:
+                self._send_behind(each, lane)
+        self.outbound.parking.resume()
+
+    def _may_pass(self, vehicle: stanzas.Departure) -> bool:
+        """Tell whether a vehicle goes on; if not, it waits for a stream, or for older ones."""
+        if id(vehicle) not in self._vehicles:
+            return False  # it was reported as failed
+        lane = _lane_of(vehicle.stanza)
+        if vehicle.comes_again:
+            vehicle.comes_again = False
+            self._behind[lane] -= 1
+            older = False
+        else:
+            older = self._behind[lane] > 0
+        if self._would_be_queued(vehicle.stanza):
+            self._held.setdefault(lane, deque()).append(vehicle)
+            return False
+        if older:
+            self._send_behind(vehicle, lane)
+        return not older
+
+    def _send_behind(self, vehicle: stanzas.Departure, lane: str) -> None:
+        vehicle.comes_again = True
+        self._behind[lane] += 1
+        self.xmpp.send(vehicle)
+
+    def _protect_again(self, vehicle: stanzas.Departure) -> "_Waiting":
+        del self._vehicles[id(vehicle)]
+        return _Waiting(self, vehicle.stanza, vehicle.level, again=True)
 
     def _wait_for_stream(self, stanza: Stanza) -> None:
         if stanza["to"].bare:
@@ -133,7 +173,7 @@ class Departures:
             raise UnprotectableError("too many stanzas wait for our key or the store")
         self.lanes.put(_lane_of(stanza), _Waiting(self, stanza, level))
 
-    async def prepare(self, stanza: Stanza, level: Level | None) -> None:
+    async def prepare(self, stanza: Stanza, level: Level | None, *, again: bool) -> None:
         """Protect a stanza that waited, and put it on its way. Never raises."""
         outbound = self.outbound
         try:
@@ -151,16 +191,21 @@ class Departures:
         else:
             self._vehicles[id(vehicle)] = vehicle
             self.xmpp.send(vehicle)
+        finally:
+            self._again[_lane_of(stanza)] -= again
 
     def _leave(self, vehicle: stanzas.Departure) -> Stanza | None:
-        """Return what a vehicle carries, unless it has become too old on the way: then it is made again."""
-        if self._vehicles.pop(id(vehicle), None) is None:
+        """Return what a vehicle carries."""
+        if id(vehicle) not in self._vehicles:
             return None
+        lane = _lane_of(vehicle.stanza)
         try:
+            if self._again[lane]:  # an older one is made again, and this one must not overtake it
+                self._again[lane] += 1
+                self.lanes.put(lane, self._protect_again(vehicle))
+                return None
+            del self._vehicles[id(vehicle)]
             if vehicle.level is not Level.OFF:
-                if self.outbound.protection.now() - vehicle.moment > _STALE:
-                    self._put(vehicle.stanza, vehicle.level)
-                    return None
                 self.outbound.leaves(vehicle.outer, vehicle.stanza, vehicle.level)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(vehicle.stanza, error)
@@ -171,6 +216,7 @@ class Departures:
         """Fail what waits, and what slixmpp has not sent yet."""
         self.lanes.close()
         vehicles, self._vehicles = self._vehicles, {}
+        self._held.clear()
         for vehicle in vehicles.values():
             self.outbound.fail(vehicle.stanza, _switched_off())
 
@@ -182,10 +228,11 @@ class _Waiting:
     departures: Departures
     stanza: Stanza
     level: Level | None
+    again: bool = False
 
     async def do(self) -> None:
         """See `lanes.Job`."""
-        await self.departures.prepare(self.stanza, self.level)
+        await self.departures.prepare(self.stanza, self.level, again=self.again)
 
     def abandon(self) -> None:
         """See `lanes.Job`."""

@@ -7,7 +7,7 @@ wait in its lane, whether or not they have anything to wait for themselves.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -58,6 +58,19 @@ class Lanes:
         if self._waiting >= FULL:
             self._is_full = True
             self.on_full(True)
+
+    def put_first(self, name: str, jobs: Sequence[Job]) -> None:
+        """Do jobs before all others of their name, but behind what is being done."""
+        if not jobs:
+            return
+        lane = self._lanes.get(name)
+        if lane is None:
+            for job in jobs:
+                self.put(name, job)
+            return
+        for place, job in enumerate(jobs, start=1):
+            lane.insert(place, job)
+            self._waiting += 1
 
     async def _run(self, name: str, lane: deque[Job]) -> None:
         try:

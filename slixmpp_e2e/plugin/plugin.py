@@ -178,8 +178,8 @@ class E2EPlugin(BasePlugin):
     def _handlers(self) -> tuple[tuple[str, Any], ...]:
         return (
             ("session_resumed", self._resumption.resumed),
-            ("session_resumed", self._outbound.parking.resume),
-            ("session_start", self._outbound.parking.resume),
+            ("session_resumed", self._departures.resume),
+            ("session_start", self._departures.resume),
             ("stanza_acked", self._resumption.acknowledged),
         )
 

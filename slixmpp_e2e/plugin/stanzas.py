@@ -56,7 +56,10 @@ class Departure(StanzaBase):
     stanza: Stanza
     level: Level
     outer: Stanza
+    #: Nanoseconds since 1970.
     moment: int
+    #: It was put into the queue for the second time.
+    comes_again: bool = False
 
     def __str__(self, *_options: Any, **_more: Any) -> str:
         return ""
