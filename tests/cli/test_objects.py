@@ -185,13 +185,14 @@ class TestSealAndOpen:
         code, output, _ = run("open", "sealed.xml", *ROMEO, "--allow-sha1", "--json")
         assert (code, json.loads(output)["report"]["legacy"]) == (0, True)
 
-    def test_algorithms_are_those_that_were_asked_for(self, run):
+    def test_algorithms_and_recipient_are_those_that_were_asked_for(self, run, pki):
         options = ("--cipher", "aes256-gcm", "--key-transport", "rsa-oaep-sha256", "--encrypt-to-self")
         output = run("seal", "message.xml", *JULIET, *TO_ROMEO, *options)[1]
         Path("sealed.xml").write_text(output, encoding="utf-8")
         report = json.loads(run("open", "sealed.xml", *ROMEO, "--json")[1])["report"]
         assert report["encryption_algorithm"] == "aes256-gcm"
         assert report["key_management_algorithm"] == "rsa-oaep-sha256"
+        assert report["decrypted_with"] == pki["romeo"].parsed.fingerprint.hex(":").upper()
         assert "recipient 2 of 2" in run("inspect", "sealed.xml")[1]
 
     def test_nothing_comes_out_that_could_not_be_sealed(self, run):

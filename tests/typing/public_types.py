@@ -58,6 +58,7 @@ def what_a_report_says(report: SecurityReport) -> None:
     assert_type(report.signature_algorithm, str | None)
     assert_type(report.encryption_algorithm, str | None)
     assert_type(report.key_management_algorithm, str | None)
+    assert_type(report.decrypted_with, bytes | None)
     assert_type(report.legacy, bool)
     assert_type(report.checks, tuple[str, ...])
     assert_type(report.outer_id, str)
