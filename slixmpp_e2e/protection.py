@@ -19,7 +19,7 @@ from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import SHA256, ContentCipher, Random
-from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
+from slixmpp_e2e.cms.capabilities import common_cipher
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransport, Recipient, recipient_for
 from slixmpp_e2e.cms.signed_data import SignedData, parse_signed_data, sign
@@ -218,7 +218,7 @@ class Protection:
         if self.options.encrypt_to_self:
             ours = [key for jid in self.identity.jids for key in self.peers.keys(jid, at)]
             if self.identity.recipient is not None:
-                ours.append(PeerKey(self.identity.recipient, EVERYTHING))
+                ours.append(PeerKey(self.identity.recipient, self.identity.capabilities))
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 

@@ -1,6 +1,6 @@
 """Private keys: which kinds there are, what they are called, and which of them may do what."""
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
@@ -22,6 +22,8 @@ AUTHORITY_KEY_ALGORITHMS: Final[tuple[AuthorityKeyAlgorithm, ...]] = get_args(Au
 #: About 128 bits of security, for content that may be kept for long; RFC 8551 obliges every S/MIME program to
 #: read it. A key of 2048 bits signs about three times as fast and makes smaller stanzas.
 DEFAULT_KEY_ALGORITHM: Final[KeyAlgorithm] = "rsa-3072"
+#: Above this, one RSA operation takes several milliseconds.
+_MOST_RSA_BITS: Final = 3072
 
 
 def generate_key(algorithm: KeyAlgorithm = DEFAULT_KEY_ALGORITHM) -> PrivateKey:
@@ -92,3 +94,17 @@ def signature_hash(private_key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | N
         case ec.EllipticCurvePrivateKey() if private_key.key_size > 256:
             return hashes.SHA384()
     return hashes.SHA256()
+
+
+def is_slow(private_key: Any) -> bool:
+    """Tell whether using a key may take long, as in a token: then it is not done while others wait.
+
+    A key may say so itself (`is_slow`). Of others, those of cryptography's own classes are quick, except large
+    RSA keys.
+    """
+    said = getattr(private_key, "is_slow", None)
+    if said is not None:
+        return bool(said)
+    if not type(private_key).__module__.startswith("cryptography."):
+        return True
+    return isinstance(private_key, rsa.RSAPrivateKey) and private_key.key_size > _MOST_RSA_BITS

@@ -226,11 +226,12 @@ class KeyTransportInfo:
         """See `RecipientInfo`.
 
         For PKCS #1 v1.5 the library answers bad padding with octets that depend on key and ciphertext only
-        (implicit rejection), so a wrong length is no news either: it takes the same way on.
+        (implicit rejection), so a wrong length is no news either: it takes the same way on. So does whatever a
+        key outside of this process raises, for which nobody can say what it depends on.
         """
         try:
             found: bytes = key.decrypt(self.encrypted_key, self.transport.padding)
-        except (ValueError, TypeError, AttributeError):
+        except Exception:  # noqa: BLE001
             return fallback
         return found if len(found) == len(fallback) else fallback
 

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -16,11 +16,12 @@ from slixmpp_e2e.namespaces import E2E, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.certificate_search import CertificateResolver, CertificateSearch
-from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options, load_identity
+from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, load_identity
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -257,17 +258,18 @@ class E2EPlugin(BasePlugin):
         self,
         *,
         certificate: str | os.PathLike[str] | None = None,
-        private_key: str | os.PathLike[str] | None = None,
+        private_key: str | os.PathLike[str] | PrivateKeyObject | None = None,
         pkcs12: str | os.PathLike[str] | None = None,
-        password: str | bytes | None = None,
+        password: str | bytes | Callable[[], str | bytes] | None = None,
         **more: Any,
     ) -> None:
         """Sign with another key from now on, or from when its certificate becomes valid.
 
-        What was encrypted to the older one stays readable until the process ends. `more` are the other options
-        of an identity: `signature`, `encryption_certificate`, `encryption_private_key`. It happens by itself
-        when the files of the configuration change. Raises `ConfigurationError`, or `CertificateError` if the
-        new certificate is expired or does not name all that the old one names.
+        What was encrypted to the older one stays readable until the process ends, and after that if it is one of
+        `older_keys`. `more` are the other options of an identity: `pkcs11`, `signature`,
+        `encryption_certificate`, `encryption_private_key`. It happens by itself when the files of the
+        configuration change. Raises `ConfigurationError`, or `CertificateError` if the new certificate is
+        expired or does not name all that the old one names.
         """
         options = {
             "certificate": certificate,

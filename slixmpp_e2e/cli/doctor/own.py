@@ -15,8 +15,8 @@ from slixmpp_e2e.cli.doctor.certificate import check_key, check_names, check_use
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cli.doctor.own_path import check_path
 from slixmpp_e2e.errors import ConfigurationError
-from slixmpp_e2e.plugin.configuration import load_identity
 from slixmpp_e2e.plugin.files import read_all
+from slixmpp_e2e.plugin.own_keys import is_file, load_identity
 
 _SECRETS = ("private_key", "encryption_private_key", "pkcs12")
 
@@ -34,7 +34,7 @@ def check_own(
     Where they make none, what can be read of the certificate is checked all the same.
     """
     for option in _SECRETS:
-        if config[option] is not None:
+        if is_file(config[option]):
             check_permissions(findings, Path(config[option]))
     try:
         identity = load_identity(config)
