@@ -120,18 +120,25 @@ class Token:
         self._pin: PIN | None = None
         self._refused = False
         self._session: Any = None
-        self._logged_in = False
         self._keys: dict[tuple[str | None, bytes | None], tuple[Any, bool]] = {}
 
     def __str__(self) -> str:
         """Name the token."""
         return str(self._uri)
 
+    def __del__(self) -> None:
+        """Log out: a session does not end by itself. Nobody waits for that, if another token is at work."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._forget()
+            finally:
+                self._lock.release()
+
     def offer(self, pin: PIN) -> None:
         """Give the PIN, or what asks for it; another one than before may be tried."""
         with self._lock:
             self._refused = self._refused and pin == self._pin
-            if not self._logged_in:
+            if self._session is None:
                 self._pin = pin
 
     # ------------------------------------------------------------------ keys
@@ -151,10 +158,13 @@ class Token:
         Raises `ConfigurationError` if the token is not there, the PIN is refused, or it is not exactly one key.
         """
         with self._lock:
-            return self._retried(lambda: self._found(self._key(label, key_id)[0]))
+            try:
+                return self._retried(lambda: self._found(self._key(label, key_id)[0]))
+            except pkcs11.PKCS11Error as error:
+                raise ConfigurationError(f"{self}: it can't be read ({type(error).__name__})") from None
 
     def _key(self, label: str | None, key_id: bytes | None) -> tuple[Any, str | None]:
-        self._private_session()
+        self._logged_in()
         if (label, key_id) not in self._keys:
             found = self._only(label, key_id)
             self._keys[label, key_id] = found, needs_pin_each_time(found)
@@ -190,7 +200,7 @@ class Token:
             template[Attribute.LABEL] = label
         if key_id is not None:
             template[Attribute.ID] = key_id
-        return list(self._public_session().get_objects(template))
+        return list(self._logged_in().get_objects(template))
 
     # ------------------------------------------------------------------ the session
 
@@ -207,37 +217,32 @@ class Token:
             raise ConfigurationError(f"{self}: the token is not there ({type(error).__name__})") from None
 
     def _forget(self) -> None:
-        session, self._session, self._logged_in = self._session, None, False
+        session, self._session = self._session, None
         self._keys.clear()
         if session is not None:
-            with suppress(pkcs11.PKCS11Error):
+            with suppress(RuntimeError):  # PKCS11Error is one, and so is what comes when the program ends
                 session.close()
 
-    def _public_session(self) -> Any:
-        """Return the session, logged in or not."""
+    def _logged_in(self) -> Any:
+        """Return the session."""
         if self._session is None:
-            self._session = self._open(find_token(self._uri), None)
-        return self._session
-
-    def _private_session(self) -> Any:
-        """Return the session after logging in."""
-        if not self._logged_in:
             found = find_token(self._uri)
-            pin = self._ask(found)
-            if pin is not None or self._session is None:
-                self._forget()
-                self._session = self._open(found, pin)
-            self._logged_in = True
+            self._session = self._open(found, self._ask(found))
         return self._session
 
     def _open(self, found: Any, pin: Any) -> Any:
         try:
-            return found.open(user_pin=pin)
-        except pkcs11.UserAlreadyLoggedIn:  # by something else in this process
-            return found.open()
+            try:
+                return found.open(user_pin=pin)
+            except pkcs11.UserAlreadyLoggedIn:  # by something else in this process
+                return found.open()
         except tuple(_REFUSED) as error:
             self._refused = True
             raise ConfigurationError(f"{self}: {_REFUSED[type(error)]}") from None
+        except _LOST:
+            raise
+        except pkcs11.PKCS11Error as error:
+            raise ConfigurationError(f"{self}: it can't be opened ({type(error).__name__})") from None
 
     def _ask(self, found: Any) -> Any:
         """Return the PIN for a token as it is now, or None if it needs none; raise `ConfigurationError`."""

@@ -1,9 +1,11 @@
 """Keys in a token: they sign and decrypt what others verify and encrypt, and never leave it."""
 
+import gc
 import logging
 import re
 import subprocess
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ import pkcs11
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
+from pkcs11.types import PROTECTED_AUTH
 
 import slixmpp_e2e
 from slixmpp_e2e.certificates.identity import identity
@@ -27,11 +30,16 @@ from slixmpp_e2e.cms.recipients import (
 )
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
-from slixmpp_e2e.errors import CertificateError, ConfigurationError
+from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificateError, ConfigurationError
+from slixmpp_e2e.policy import Level
 from slixmpp_e2e.stores.pkcs11 import Token, open_token
 from slixmpp_e2e.stores.pkcs11_keys import ECKey, Ed25519Key, PKCS11Key, RSAKey, open_key
 from slixmpp_e2e.stores.pkcs11_uri import PKCS11URI, parse_uri
+from tests.accounts import Clock, account
+from tests.elements import stanza
+from tests.formats.objects import JULIET, ROMEO, outer
 from tests.pki import MOMENT, Entity
+from tests.protection.ways import protect, refusal, unprotect
 from tests.softhsm import IDS, MODULE, PIN, SoftHSM
 
 pytestmark = pytest.mark.pkcs11
@@ -165,6 +173,19 @@ class TestDecrypting:
         forged = type(info)(info.identifier, info.encrypted_key[:-1] + b"\0", info.agreement)
         assert forged.unwrap(key, bytes(16)) == bytes(16)
 
+    @pytest.mark.parametrize("name", ["rsa", "p-256"])
+    def test_the_network_learns_nothing_of_why_it_failed(self, at, pki, juliet, name):
+        key, entity = at(name)
+        receiver = account(pki, Entity("romeo", key, entity.certificate), Clock())
+        text = protect(account(pki, juliet, Clock(), peers=[entity]))
+        head, _, body = text.partition("\n\n")
+        der = b64decode(body)
+        (info,) = parse_enveloped_data(der).recipient_infos
+        for wrong in (bytes(len(info.encrypted_key)), info.encrypted_key[:-1] + b"\0"):
+            forged = b64encode(der.replace(info.encrypted_key, wrong)).decode()
+            assert refusal(receiver, f"{head}\n\n{forged}").answer == DECRYPTION_FAILED
+        assert unprotect(receiver, text).report.authenticated
+
 
 class TestWhatIsAnnounced:
     def test_oaep_with_sha256_only_if_the_token_can(self, at):
@@ -175,6 +196,16 @@ class TestWhatIsAnnounced:
         assert own.capabilities == WITHOUT_OAEP
         info = parse_signed_data(sign(CONTENT, own.signer, signing_time=MOMENT)).signer_infos[0]
         assert read_capabilities(info.attributes) == WITHOUT_OAEP
+
+    def test_copies_for_ourselves_are_written_so_that_it_can_read_them(self, at, pki, juliet):
+        key, entity = at("rsa")
+        by = account(
+            pki, Entity("romeo", key, entity.certificate), Clock(), peers=[juliet], encrypt_to_self=True
+        )
+        element = stanza("<message type='chat' id='m2'><body>Neither, fair maid</body></message>")
+        text = by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED)
+        copy = unprotect(by, text, outer(sender=ROMEO, recipient=JULIET))
+        assert copy.report.key_management_algorithm == "rsa-pkcs1"
 
     def test_everything_by_keys_that_oaep_does_not_concern(self, at):
         key, entity = at("p-256")
@@ -278,6 +309,45 @@ class TestPIN:
         token.offer(PIN)
         with pytest.raises(ConfigurationError, match=words):
             token._ask(SimpleNamespace(flags=pkcs11.TokenFlag.LOGIN_REQUIRED | flag))
+
+    @pytest.mark.parametrize(
+        ("flags", "pin"),
+        [
+            (pkcs11.TokenFlag.TOKEN_INITIALIZED, None),
+            (
+                pkcs11.TokenFlag.LOGIN_REQUIRED | pkcs11.TokenFlag.PROTECTED_AUTHENTICATION_PATH,
+                PROTECTED_AUTH,
+            ),
+        ],
+        ids=["no PIN", "a keypad of its own"],
+    )
+    def test_nobody_is_asked_where_the_token_needs_none_or_asks_itself(self, token, flags, pin):
+        token.offer(lambda: pytest.fail("asked"))
+        assert token._ask(SimpleNamespace(flags=flags)) is pin
+
+    def test_another_part_of_the_program_may_be_logged_in(self, softhsm, logged_out):
+        with logged_out.open(user_pin=PIN):
+            token = Token(parse_uri(softhsm.uri("refusing")))
+            token.offer(PIN)
+            with pytest.raises(ConfigurationError, match="there is no private key"):
+                token.find("x", None)
+
+    def test_a_token_that_nobody_uses_any_more_is_logged_out(self, softhsm, logged_out):
+        token = Token(parse_uri(softhsm.uri("refusing")))
+        token.offer(PIN)
+        token._logged_in()
+        with pytest.raises(pkcs11.UserAlreadyLoggedIn):
+            logged_out.open(user_pin=PIN)
+        del token
+        gc.collect()
+        logged_out.open(user_pin=PIN).close()
+
+    @pytest.fixture
+    def logged_out(self, softhsm):
+        """The token as python-pkcs11 has it; whatever other tests had open is closed."""
+        gc.collect()
+        (found,) = [each for each in pkcs11.lib(str(MODULE)).get_tokens() if each.label == "refusing"]
+        return found
 
 
 class TestTheTokenComesAndGoes:
