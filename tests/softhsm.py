@@ -19,7 +19,20 @@ MODULE: Final = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN: Final = "273-154 &?"
 
 #: The keys of the token `work`, by label, with their id.
-IDS: Final = {"rsa": "01", "p-256": "02", "p-384": "03", "ed25519": "04", "without": "05", "twin": "06"}
+IDS: Final = {
+    "rsa": "01",
+    "p-256": "02",
+    "p-384": "03",
+    "ed25519": "04",
+    "without": "05",
+    "twin": "06",
+    "mute": "08",
+    "carded": "09",
+}
+#: Those whose certificate is not in the token.
+_WITHOUT_CERTIFICATE: Final = frozenset({"without", "twin", "mute"})
+#: Those whose public key is not there either.
+_WITHOUT_PUBLIC_KEY: Final = frozenset({"mute", "carded"})
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,8 @@ class SoftHSM:
     """The tokens, and whose keys are in them."""
 
     directory: Path
-    #: By label, for romeo@example.net. `without` has no certificate in the token; `twin` is there twice.
+    #: By label, for romeo@example.net. `without` has no certificate in the token, `mute` neither that nor a public
+    #: key, `carded` a certificate alone; `twin` is there twice.
     work: Mapping[str, Entity]
     #: The token `server`, by name of the account: romeo (RSA) and juliet (P-256), of the test servers.
     server: Mapping[str, Entity]
@@ -60,6 +74,8 @@ def make_tokens(directory: Path, pki: PKI) -> SoftHSM:
         "ed25519": ed25519.Ed25519PrivateKey.generate(),
         "without": ec.generate_private_key(ec.SECP256R1()),
         "twin": ec.generate_private_key(ec.SECP256R1()),
+        "mute": ec.generate_private_key(ec.SECP256R1()),
+        "carded": ec.generate_private_key(ec.SECP256R1()),
     }
     work = {name: _entity(name, key, "romeo@example.net", pki) for name, key in keys.items()}
     server = {
@@ -72,7 +88,7 @@ def make_tokens(directory: Path, pki: PKI) -> SoftHSM:
     for number, (name, entity) in enumerate(server.items(), 1):
         _import(directory, "server", name, f"{number:02}", entity)
     _finish(
-        "work", {IDS[name]: entity for name, entity in work.items() if name not in {"without", "twin"}}, pki
+        "work", {IDS[name]: entity for name, entity in work.items() if name not in _WITHOUT_CERTIFICATE}, pki
     )
     _finish("server", {f"{number:02}": entity for number, entity in enumerate(server.values(), 1)}, pki)
     return SoftHSM(directory, work, server)
@@ -85,7 +101,8 @@ def _entity(name: str, key: Any, jid: str, pki: PKI) -> Entity:
 def _import(directory: Path, token: str, label: str, key_id: str, entity: Entity) -> None:
     path = directory / "key.pem"
     path.write_bytes(entity.key_pem)
-    _run("--import", str(path), "--token", token, "--label", label, "--id", key_id, "--pin", PIN)
+    less = ["--no-public-key"] if label in _WITHOUT_PUBLIC_KEY else []
+    _run("--import", str(path), "--token", token, "--label", label, "--id", key_id, "--pin", PIN, *less)
     path.unlink()
 
 
@@ -100,16 +117,18 @@ def _finish(label: str, entities: Mapping[str, Entity], pki: PKI) -> None:
             if key[Attribute.KEY_TYPE] == pkcs11.KeyType.EC:
                 key[Attribute.DERIVE] = True
         above = Entity("CA", None, pki.intermediate.certificate)
-        for key_id, entity in {**entities, "c0": above, "c1": pki.root}.items():
+        found = {**entities, "c0": above, "c1": pki.root}
+        values = [(key_id, entity.name, entity.der) for key_id, entity in found.items()]
+        for key_id, name, der in [*values, ("c2", "garbage", b"no certificate")]:
             session.create_object(
                 {
                     Attribute.CLASS: ObjectClass.CERTIFICATE,
                     Attribute.CERTIFICATE_TYPE: CertificateType.X_509,
                     Attribute.TOKEN: True,
-                    Attribute.LABEL: entity.name,
+                    Attribute.LABEL: name,
                     Attribute.ID: bytes.fromhex(key_id),
-                    Attribute.SUBJECT: entity.certificate.subject.public_bytes(),
-                    Attribute.VALUE: entity.der,
+                    Attribute.SUBJECT: pki.root.certificate.subject.public_bytes(),
+                    Attribute.VALUE: der,
                 }
             )
 

@@ -60,6 +60,8 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
     named = [option for option in ("private_key", "pkcs11", "pkcs12") if config[option] is not None]
     if "pkcs11" in named and len(named) > 1:
         raise ConfigurationError(f"{' and '.join(named)} exclude each other")
+    if config["pkcs11"] is not None:
+        parse_uri(config["pkcs11"])
     password = _Password(config["password"])
     try:
         encryption = _encryption_identity(config, password)

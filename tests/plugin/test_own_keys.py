@@ -161,6 +161,30 @@ def test_what_is_slow(key, slow):
     assert is_slow(key) is slow
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"certificate": None}, "our own certificate is missing"),
+        ({"private_key": None}, "our own certificate is missing"),
+        ({"encryption_certificate": "x"}, "need each other"),
+        ({"encryption_private_key": "x"}, "need each other"),
+        ({"private_key": "pkcs11:token=a"}, "the URI needs module-path"),
+        ({"pkcs11": "juliet.key", "private_key": None}, "not a PKCS #11 URI"),
+    ],
+)
+def test_what_is_missing_or_no_uri_is_said(files, options, words):
+    assert words in complaint(files.options("juliet", **options))
+
+
+def test_a_second_key_of_another_certificate_is_named(files):
+    second = {
+        "encryption_certificate": files.directory / "juliet.crt",
+        "encryption_private_key": files.directory / "romeo.key",
+    }
+    said = complaint(files.options("juliet", **second))
+    assert said.startswith(" and ".join(map(str, second.values())))
+
+
 class TestPassword:
     def test_a_function_is_asked_once_for_all_files(self, files, tmp_path):
         asked = []

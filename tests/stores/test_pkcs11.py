@@ -217,6 +217,14 @@ class TestFinding:
         uri = parse_uri(f"pkcs11:token=work;id=%{IDS['p-384']}?module-path={MODULE}")
         assert open_key(open_token(uri, PIN), uri)[0].public_key() == softhsm.work["p-384"].key.public_key()
 
+    def test_its_public_key_may_be_known_by_its_certificate_alone(self, at):
+        key, entity = at("carded")
+        assert key.public_key() == entity.key.public_key()
+
+    def test_a_key_of_which_the_token_tells_nothing_is_an_error(self, at):
+        with pytest.raises(ConfigurationError, match=r"object=mute: the token tells no public key"):
+            at("mute")
+
     def test_certificates_come_along(self, softhsm, pki):
         uri = parse_uri(softhsm.uri("work", "rsa"))
         found = open_key(open_token(uri, PIN), uri)[1]
