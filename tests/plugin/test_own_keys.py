@@ -2,6 +2,7 @@
 
 import builtins
 import sys
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +32,7 @@ from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import Outer
 from tests.elements import stanza
+from tests.pki import make_certificate
 from tests.server.protected import _NOW, PKI, introduce, make_pki
 from tests.softhsm import MODULE, PIN, SoftHSM
 
@@ -353,6 +355,23 @@ class TestTokens:
         }
         found = load_identity(config(options, pkcs11=softhsm.uri("work", "ed25519"), password=PIN))
         assert found.recipient is not None
+
+    def test_a_renewed_certificate_of_the_same_key_is_taken_over(self, softhsm: SoftHSM, pki, tmp_path):
+        entity = softhsm.work["without"]
+        path = tmp_path / "romeo.crt"
+        path.write_bytes(entity.pem)
+        files = {"certificate": path, "store": "memory", "trust": "tofu"}
+        options = config(files, pkcs11=softhsm.uri("work", "without"), password=PIN)
+        protection = build_protection(options)
+        failed: list[Any] = []
+        xmpp = SimpleNamespace(event=lambda *_: failed.append(1))
+        renewal = Renewal(xmpp, protection, options, load_identity, Counter())
+        renewed = make_certificate(entity.key, "renewed", issuer=pki.intermediate, jid="romeo@example.net")
+        path.write_bytes(renewed.public_bytes(Encoding.PEM))
+        renewal.check()
+        assert protection.identity.certificate.certificate == renewed
+        assert protection.identity.key.public_key() == entity.key.public_key()
+        assert not failed
 
     def test_two_sources_exclude_each_other(self, softhsm: SoftHSM, files):
         said = complaint(files.options("juliet", pkcs11=softhsm.uri("work", "rsa")))

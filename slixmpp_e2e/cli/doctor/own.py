@@ -33,9 +33,9 @@ def check_own(
 
     Where they make none, what can be read of the certificate is checked all the same.
     """
-    for option in _SECRETS:
-        if is_file(config[option]):
-            check_permissions(findings, Path(config[option]))
+    for secret in (*(config[option] for option in _SECRETS), *(config["older_keys"] or ())):
+        if is_file(secret):
+            check_permissions(findings, Path(secret))
     try:
         identity = load_identity(config)
     except ConfigurationError as error:
