@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tests.pki import PKI, Entity, make_certificate
 
-MODULE: Final = Path("/usr/lib/softhsm/libsofthsm2.so")
+#: Where distributions put it.
+_PLACES: Final = ("/usr/lib/softhsm", "/usr/lib64/softhsm", "/usr/lib64/pkcs11", "/opt/homebrew/lib/softhsm")
+_PATHS: Final = [Path(place) / "libsofthsm2.so" for place in _PLACES]
+MODULE: Final = next((path for path in _PATHS if path.exists()), _PATHS[0])
 PIN: Final = "273-154 &?"
 
 #: The keys of the token `work`, by label, with their id.

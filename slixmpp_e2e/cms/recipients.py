@@ -231,9 +231,9 @@ class KeyTransportInfo:
         """
         try:
             found: bytes = key.decrypt(self.encrypted_key, self.transport.padding)
+            return found if len(found) == len(fallback) else fallback
         except Exception:  # noqa: BLE001
             return fallback
-        return found if len(found) == len(fallback) else fallback
 
 
 def _read_key_transport(fields: Reader) -> tuple[KeyTransportInfo]:

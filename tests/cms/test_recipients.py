@@ -1,6 +1,7 @@
 """Key transport: who can unwrap, and that nobody learns why somebody can't."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from asn1crypto import algos
@@ -176,6 +177,18 @@ def test_an_encrypted_key_of_a_wrong_length_becomes_the_fallback(romeo, transpor
 @_TRANSPORTS
 def test_a_number_above_the_modulus_becomes_the_fallback(romeo: Entity, transport) -> None:
     assert KeyTransportInfo(sequence(), transport, b"\xff" * 256).unwrap(romeo.key, FALLBACK) is FALLBACK
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, ZeroDivisionError])
+@_TRANSPORTS
+def test_whatever_a_key_elsewhere_raises_or_returns_becomes_the_fallback(romeo, transport, error) -> None:
+    def fail(*_: object) -> bytes:
+        raise error("the token was pulled out")
+
+    info = _wrapped(romeo, transport, KEY)
+    assert info.unwrap(SimpleNamespace(decrypt=fail), FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(decrypt=lambda *_: None), FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(decrypt=romeo.key.decrypt), FALLBACK) == KEY
 
 
 @pytest.mark.requirement("3851-5-3")
