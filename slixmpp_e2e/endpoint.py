@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.peers import Known
 from slixmpp_e2e.certificates.store import Store
@@ -24,6 +25,7 @@ from slixmpp_e2e.errors import (
     RemoteError,
     UnprotectableError,
 )
+from slixmpp_e2e.options import Options
 from slixmpp_e2e.outer import (
     MUC_JOIN,
     NEVER_ANSWERED,
@@ -39,7 +41,7 @@ from slixmpp_e2e.outer import (
     written_jid,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
-from slixmpp_e2e.protection import Options, Protection, Unprotected
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import serialise, stanza_type
 
 _RESPONSES = frozenset({"result", "error"})

@@ -150,7 +150,8 @@ def check_window(
 ) -> float:
     """Raise `TimestampError` unless the timestamp is within the window; return the skew in seconds.
 
-    `delayed_since` is what our own server says of the time of arrival. It only ever relaxes "too old".
+    `delayed_since` is what our own server says of the time of arrival. It only ever relaxes "too old". What fails
+    here is not recorded (ERRATA E33).
     """
     skew = (timestamp - now) / SECOND
     if timestamp - now > window:
@@ -164,22 +165,19 @@ def check_window(
     return skew
 
 
-def admit(
-    record: ReplayRecord,
-    *,
-    signer: str,
-    digest: bytes,
+def assess(
+    admission: Admission,
     timestamp: int,
     now: int,
+    *,
+    skew: float,
     delayed_since: int | None = None,
     window: int = WINDOW,
 ) -> Freshness:
-    """Judge an authenticated stanza's timestamp and take it into the record; raise `TimestampError`.
+    """Return what a record's word about a timestamp means; raise `TimestampError` if it was seen.
 
-    What fails the window is not recorded (ERRATA E33).
+    `skew` is what `check_window` said of it.
     """
-    skew = check_window(timestamp, now, delayed_since=delayed_since, window=window)
-    admission = record.admit(signer, digest, timestamp, now)
     if admission.seen:
         raise TimestampError("seen before", reason="seen", skew=skew)
     delayed = delayed_since is not None and now - timestamp > window

@@ -29,4 +29,6 @@ PUBKEY: Final = "urn:xmpp:pubkey:0"
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"
 PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
 PUBSUB_OWNER: Final = f"{PUBSUB}#owner"
+#: XEP-0257: the list of certificates that an account can be logged in to with.
+SASLCERT: Final = "urn:xmpp:saslcert:1"
 SM: Final = "urn:xmpp:sm:3"

@@ -7,10 +7,12 @@ from typing import Any
 from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
+from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.freshness import SECOND, from_datetime
-from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.options import Options
+from slixmpp_e2e.protection import Protection
 from tests.pki import MOMENT, PKI, Entity
 
 
@@ -38,6 +40,7 @@ def account(
     store: Store | None = None,
     pins: dict[str, frozenset[bytes]] | None = None,
     anchors: Iterable[Entity] | None = None,
+    revocation: RevocationChecker | None = None,
     scheme: str | None = None,
     adjusted: list[float] | None = None,
     **options: Any,
@@ -53,7 +56,7 @@ def account(
             [pki.intermediate.certificate, pki.root.certificate],
             scheme=scheme,
         ),
-        Authority(kept, paths=paths, pins=pins),
+        Authority(kept, paths=paths, pins=pins, revocation=revocation),
         kept,
         clock,
         options=Options(**options),

@@ -29,9 +29,12 @@ _PROGRAMS = {
     "server": ("prosody",),
     "peer": ("openssl", "certutil", "cmsutil", "certtool", "java", "javac"),
     "postgresql": ("postgres", "initdb"),
+    "prosody_modules": ("prosody",),
     "ldap": ("slapd", "slapadd"),
     "pkcs11": ("softhsm2-util",),
 }
+#: One of the modules that don't come with Prosody itself.
+_PROSODY_MODULE = Path("/usr/lib/prosody/modules/mod_client_certs/mod_client_certs.lua")
 #: Where Debian keeps what is not for everybody's path.
 _PLACES = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin"))]
@@ -42,6 +45,8 @@ def _missing(mark: str) -> list[str]:
     missing = [program for program in _PROGRAMS[mark] if shutil.which(program, path=_PLACES) is None]
     if mark == "peer" and not list(Path("/usr/share/java").glob("bcprov*.jar")):
         missing.append("Bouncy Castle (libbcprov-java, libbcpkix-java, libbcmail-java)")
+    if mark == "prosody_modules" and not _PROSODY_MODULE.exists():
+        missing.append("Prosody's community modules (prosody-modules)")
     return missing
 
 

@@ -215,7 +215,7 @@ class TestLeaving:
     def test_with_several_addresses_of_our_own_the_stanza_must_say_which(self, juliets, juliet):
         outer = juliets.protect(MESSAGE)
         own = identity(juliet.key, juliet.certificate)
-        juliets.protection.identity = replace(own, jids=own.jids | {"j@example.com"})
+        juliets.protection.succession.current = replace(own, jids=own.jids | {"j@example.com"})
         with pytest.raises(InvalidStanzaError, match=r"j@example\.com"):
             juliets.protect("<message to='romeo@example.net'/>")
         assert (

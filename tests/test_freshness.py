@@ -16,7 +16,7 @@ from slixmpp_e2e.freshness import (
     Freshness,
     MemoryReplayRecord,
     MonotoneClock,
-    admit,
+    assess,
     check_window,
     format_date_time,
     from_datetime,
@@ -272,7 +272,9 @@ class Recorder:
 
 
 def admitted(record, offset: int = 0, **options) -> Freshness:
-    return admit(record, signer="juliet@example.com", digest=b"d", timestamp=NOW + offset, now=NOW, **options)
+    skew = check_window(NOW + offset, NOW, **options)
+    answer = record.admit("juliet@example.com", b"d", NOW + offset, NOW)
+    return assess(answer, NOW + offset, NOW, skew=skew, **options)
 
 
 class TestAdmission:

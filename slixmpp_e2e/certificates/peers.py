@@ -1,14 +1,16 @@
 """The certificates of peers: configured or learned, and which of them to encrypt to.
 
 A certificate is never trusted because it is here; `trust.Authority` judges it at every use. What a signer
-announced of his software is kept beside it (RFC 8551 2.7.1), in memory only: it is announced again.
+announced of his software is kept beside it (RFC 8551 2.7.1).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from slixmpp_e2e.certificates.announcement import Announcement
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import Purpose
 from slixmpp_e2e.certificates.store import Store
@@ -18,12 +20,14 @@ from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.errors import SignatureError, StoreError
+from slixmpp_e2e.freshness import WINDOW, from_datetime
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.tables import Recent
 
 _SIZE: Final = 4096
 _PER_JID: Final = 8
-_KEPT: Final = timedelta(minutes=1)
+#: How long it is remembered which certificates to encrypt to.
+REMEMBERED: Final = timedelta(minutes=1)
 
 #: A certificate and what came along with it, the certificate first.
 Known = tuple[ParsedCertificate, ...]
@@ -37,25 +41,19 @@ class PeerKey:
     capabilities: Capabilities
 
 
-@dataclass(frozen=True, slots=True)
-class _Announcement:
-    """What the newest trusted signature by a certificate said."""
-
-    timestamp: int
-    capabilities: Capabilities
-    #: The identifier of the certificate to encrypt to instead.
-    preference: bytes | None
-    #: Fingerprint of the certificate that signed: what one says of another counts less than what that one says.
-    signer: bytes
-
-
 class PeerCertificates:
     """Finds, judges and learns the certificates of peers; JIDs are normalised bare JIDs."""
 
     def __init__(
-        self, authority: Authority, store: Store, configured: Mapping[str, Sequence[Known]] | None = None
+        self,
+        authority: Authority,
+        store: Store,
+        configured: Mapping[str, Sequence[Known]] | None = None,
+        *,
+        remembered: timedelta = REMEMBERED,
     ) -> None:
         self._authority = authority
+        self._remembered = remembered
         self._store = store
         self._configured = dict(configured or {})
         self.pool = CertificatePool(
@@ -66,10 +64,12 @@ class PeerCertificates:
         #: When they were found, and the generation of what they were judged by.
         self._keys: Recent[str, tuple[datetime, tuple[PeerKey, ...], int]] = Recent(_SIZE)
         #: By JID and fingerprint: what a certificate of several JIDs said as one of them is not said for others.
-        self._announced: Recent[tuple[str, bytes], _Announcement] = Recent(_SIZE)
+        self._announced: Recent[tuple[str, bytes], Announcement] = Recent(_SIZE)
+        #: The announcements as the store has them, which may be a day older.
+        self._kept: Recent[tuple[str, bytes], Announcement] = Recent(_SIZE)
 
     def __len__(self) -> int:
-        return len(self._learned) + len(self._keys) + len(self._announced)
+        return len(self._learned) + len(self._keys) + len(self._announced) + len(self._kept)
 
     # ------------------------------------------------------------------ asking
 
@@ -118,11 +118,11 @@ class PeerCertificates:
         return not decision.first_use
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
-        """Return the trusted certificates to encrypt to; remembered for a minute."""
+        """Return the trusted certificates to encrypt to; remembered for a while."""
         remembered, generation = self._keys.get(jid), self._authority.generation
         if (
             remembered is not None
-            and timedelta() <= at - remembered[0] < _KEPT
+            and timedelta() <= at - remembered[0] < self._remembered
             and generation == remembered[2]
         ):
             return remembered[1]
@@ -137,7 +137,8 @@ class PeerCertificates:
                 break
             if can_receive(known[0].public_key) and self.is_trusted(jid, known, at, "encrypt"):
                 usable[known[0].fingerprint] = known[0]
-        said = {each: self._announced.get((jid, each)) for each in usable}
+        before = self._read_back(jid) if usable else {}
+        said = {each: self._announced.get((jid, each)) or before.get(each) for each in usable}
         wanted = {
             each: certificate
             for each, certificate in usable.items()
@@ -149,7 +150,7 @@ class PeerCertificates:
 
     @staticmethod
     def _elsewhere(
-        certificate: ParsedCertificate, said: _Announcement | None, usable: Iterable[ParsedCertificate]
+        certificate: ParsedCertificate, said: Announcement | None, usable: Iterable[ParsedCertificate]
     ) -> bool:
         """Tell whether the owner of a certificate would rather have another usable one (RFC 8551 2.5.3)."""
         if said is None or said.preference is None or certificate.answers_to(said.preference):
@@ -174,25 +175,22 @@ class PeerCertificates:
         believed to be the same JID's at `at`; he may have put anybody's beside his own. Where he is believed
         because he was the first, so is the preferred certificate. Return whether his certificate is new.
         """
-        said = self._hear(jid, signer, timestamp)
+        said = self._hear(jid, signer, timestamp, at)
         is_new = self.add(jid, signer.certificate, hints)
-        if said is not None and said.preference is not None:
-            for other in hints:
-                if not other.answers_to(said.preference):
-                    continue
-                if decision.first_use and jid in certificate_jids(other.certificate):
-                    self.decide(jid, other.fingerprint, Trust.TOFU)
-                if self.is_trusted(jid, [other, *hints], at, "encrypt"):
-                    self.add(jid, other, hints)
-                    self._pass_on(jid, other, said)
+        if said is None:
+            return is_new
+        self._keep(jid, signer.certificate.fingerprint, said)
+        for other in hints:
+            if said.preference is None or not other.answers_to(said.preference):
+                continue
+            if decision.first_use and jid in certificate_jids(other.certificate):
+                self.decide(jid, other.fingerprint, Trust.TOFU)
+            if self.is_trusted(jid, [other, *hints], at, "encrypt"):
+                self.add(jid, other, hints)
+                # it may never sign, so this counts for it unless it said something itself
+                if self._take(jid, other.fingerprint, said, at):
+                    self._keep(jid, other.fingerprint, said)
         return is_new
-
-    def _pass_on(self, jid: str, other: ParsedCertificate, said: _Announcement) -> None:
-        """Let what was announced count for the preferred certificate, which may never sign, if it said nothing."""
-        before = self._announced.get((jid, other.fingerprint))
-        if before is None or (before.signer != other.fingerprint and before.timestamp < said.timestamp):
-            self._announced.put((jid, other.fingerprint), said)
-            self._keys.pop(jid)
 
     def decide(self, jid: str, fingerprint: bytes, trust: Trust | None) -> None:
         """Keep a decision about a certificate, or take it back with None; it counts from the next stanza on."""
@@ -214,23 +212,61 @@ class PeerCertificates:
             for key in self._learned:
                 if key[0] == jid:
                     self._learned.pop(key)
+                    self._kept.pop(key)
             self._keys.pop(jid)
         self.pool.forget(certificate)
         self._learned.put((jid, certificate.fingerprint), True)
         return is_new
 
-    def _hear(self, jid: str, signer: VerifiedSigner, timestamp: int) -> _Announcement | None:
-        """Return what a signature announces, if it is news."""
-        capabilities = read_capabilities(signer.attributes)
-        own = signer.certificate.fingerprint
-        before = self._announced.get((jid, own))
-        is_older = before is not None and before.signer == own and timestamp <= before.timestamp
-        if capabilities is None or is_older:
-            return None
-        said = _Announcement(timestamp, capabilities, read_preference(signer.attributes), own)
-        self._announced.put((jid, own), said)
+    def forget(self, jid: str) -> None:
+        """Ask the store about a JID again: somebody else has changed what it keeps."""
         self._keys.pop(jid)
-        return said
+        for table in (self._learned, self._announced, self._kept):
+            for key in table:
+                if key[0] == jid:
+                    table.pop(key)
+
+    # ------------------------------------------------------------------ announcements
+
+    def _hear(self, jid: str, signer: VerifiedSigner, timestamp: int, at: datetime) -> Announcement | None:
+        """Return what a signature announces, if it counts."""
+        capabilities = read_capabilities(signer.attributes)
+        if capabilities is None:
+            return None
+        own = signer.certificate.fingerprint
+        said = Announcement(timestamp, capabilities, read_preference(signer.attributes), own)
+        return said if self._take(jid, own, said, at) else None
+
+    def _take(self, jid: str, certificate: bytes, said: Announcement, at: datetime) -> bool:
+        """Let an announcement count from now on, unless what was said earlier goes on counting."""
+        before = self._announced.get((jid, certificate))
+        if before is None and (kept := self._read_back(jid).get(certificate)) is not None:
+            before = kept.at_the_latest(from_datetime(at) - WINDOW)
+        if before is not None and said.yields_to(before, certificate):
+            return False
+        self._announced.put((jid, certificate), said)
+        if before is None or not said.is_the_same(before):
+            self._keys.pop(jid)
+        return True
+
+    def _keep(self, jid: str, certificate: bytes, said: Announcement) -> None:
+        """Write down what counts, unless that is written already: not every stanza is to be a commit.
+
+        What can't be written is said again with the next signature, so it is no error.
+        """
+        kept = self._kept.get((jid, certificate))
+        if kept is not None and said.repeats(kept):
+            return
+        with suppress(StoreError):
+            kept = self._read_back(jid).get(certificate)
+            if kept is None or not said.repeats(kept):
+                self._store.announce(jid, certificate, said.to_der())
+                kept = said
+            self._kept.put((jid, certificate), kept)
+
+    def _read_back(self, jid: str) -> dict[bytes, Announcement]:
+        kept = self._store.announcements(jid).items()
+        return {each: said for each, der in kept if (said := Announcement.from_der(der)) is not None}
 
 
 def index_by_name(groups: Iterable[Sequence[ParsedCertificate]]) -> dict[str, list[Known]]:

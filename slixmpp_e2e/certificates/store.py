@@ -1,12 +1,15 @@
 """What must be kept: the contract, and the store that keeps it in memory.
 
 A store keeps peers' certificates, decisions about them and the replay record. What it can't keep or read it must
-say with `StoreError`: a decision that gets lost silently is an open door.
+say with `StoreError`: a decision that gets lost silently is an open door. One that has to be waited for has a
+contract of its own, `shared_store.SharedStore`.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
+from slixmpp_e2e.cms.asn1 import Reader
 from slixmpp_e2e.cms.certificates import read_certificate
 from slixmpp_e2e.freshness import Admission, MemoryReplayRecord, ReplayRecord
 from slixmpp_e2e.report import Trust
@@ -17,6 +20,8 @@ Chain = tuple[bytes, ...]
 CERTIFICATES_PER_JID = 8
 #: How many are returned for one identifier: one more than signatures are tried with (`cms.signed_data`).
 CERTIFICATES_FOUND: Final = 9
+#: How many revocation lists are kept; the one that was kept first goes first.
+REVOCATION_LISTS: Final = 256
 #: What can be decided about a certificate.
 DECISIONS: Final = frozenset({Trust.VERIFIED, Trust.PINNED, Trust.TOFU, Trust.DISTRUSTED})
 
@@ -26,6 +31,16 @@ def check_decision(trust: Trust) -> Trust:
     if trust not in DECISIONS:
         raise ValueError(f"{trust} can't be decided: it is found out")
     return Trust(trust)
+
+
+def fingerprint_of(certificate: bytes) -> bytes:
+    """Return the SHA-256 of a certificate."""
+    return hashlib.sha256(certificate).digest()
+
+
+def split_chain(octets: bytes) -> Chain:
+    """Return what stands one after the other in a chain; raise `ASN1Error`."""
+    return tuple(Reader(octets).elements(limit=32))
 
 
 def read_identifiers(der: bytes) -> tuple[bytes | None, bytes | None]:
@@ -56,6 +71,15 @@ class Store(ReplayRecord, Protocol):
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """Keep a certificate; return whether it is new. Trust is not implied: it is judged at every use."""
 
+    def announcements(self, jid: str) -> Mapping[bytes, bytes]:
+        """Return what was announced with certificates of a JID (RFC 8551 2.7.1), by their SHA-256 fingerprints."""
+
+    def announce(self, jid: str, fingerprint: bytes, value: bytes) -> None:
+        """Keep what was announced with a certificate, instead of what was announced before.
+
+        Only for a certificate that is kept for the JID, and only as long: for others, nothing happens.
+        """
+
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """Return what was decided about certificates of a JID, by their SHA-256 fingerprints."""
 
@@ -67,6 +91,15 @@ class Store(ReplayRecord, Protocol):
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """Take a decision back."""
+
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """Keep a revocation list instead of what the key had; which of them is newer, the caller knows.
+
+        No more than `REVOCATION_LISTS`: the one that was kept first goes. Nothing about it is verified here.
+        """
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """Return the revocation lists, in the order in which they were kept."""
 
     def close(self) -> None:
         """Release files and connections; the store is not used afterwards."""
@@ -85,6 +118,8 @@ class MemoryStore:
         #: JIDs and certificates by identifiers: sets in the order of their coming.
         self._by_identifier: dict[bytes, dict[tuple[str, bytes], None]] = {}
         self._decisions: dict[str, dict[bytes, Trust]] = {}
+        self._announcements: dict[tuple[str, bytes], bytes] = {}
+        self._revocation_lists: dict[bytes, bytes] = {}
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """See `ReplayRecord`."""
@@ -112,6 +147,7 @@ class MemoryStore:
         return True
 
     def _drop(self, jid: str, leaf: bytes) -> None:
+        self._announcements.pop((jid, fingerprint_of(leaf)), None)
         for identifier in filter(None, read_identifiers(leaf)):
             del self._by_identifier[identifier][jid, leaf]
             if not self._by_identifier[identifier]:
@@ -125,6 +161,16 @@ class MemoryStore:
             if len(found) == CERTIFICATES_FOUND:
                 break
         return tuple(found)
+
+    def announcements(self, jid: str) -> Mapping[bytes, bytes]:
+        """See `Store`."""
+        kept = (fingerprint_of(chain[0]) for chain in self._certificates.get(jid, ()))
+        return {each: said for each in kept if (said := self._announcements.get((jid, each))) is not None}
+
+    def announce(self, jid: str, fingerprint: bytes, value: bytes) -> None:
+        """See `Store`."""
+        if any(fingerprint_of(chain[0]) == fingerprint for chain in self._certificates.get(jid, ())):
+            self._announcements[jid, fingerprint] = value
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """See `Store`."""
@@ -141,6 +187,17 @@ class MemoryStore:
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
         self._decisions.get(jid, {}).pop(fingerprint, None)
+
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """See `Store`."""
+        self._revocation_lists.pop(key, None)
+        self._revocation_lists[key] = der
+        if len(self._revocation_lists) > REVOCATION_LISTS:
+            del self._revocation_lists[next(iter(self._revocation_lists))]
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """See `Store`."""
+        return list(self._revocation_lists.values())
 
     def close(self) -> None:
         """See `Store`."""

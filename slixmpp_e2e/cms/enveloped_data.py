@@ -150,7 +150,7 @@ class EnvelopedData:
         """
         key, certificate, info = self._find(keys)
         fallback = random(self.cipher.key_size)  # drawn before the private-key operation (RFC 3218 2.3.2)
-        plaintext = self._decrypt(info.unwrap(key, fallback), self._tag, self._covered)
+        plaintext = self._decrypt(keys.unwrap(info, key, fallback), self._tag, self._covered)
         if plaintext is None:
             raise UndecryptableError("the authentication tag is wrong")
         return Decrypted(plaintext, self.cipher, info.name, certificate)

@@ -7,7 +7,7 @@ before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
@@ -56,7 +56,8 @@ class KeyTransport:
 
     name: str
     algorithm_identifier: bytes
-    padding: Any
+    #: What the AlgorithmIdentifier says, as the library wants it; it has no hash.
+    padding: Any = field(compare=False)
 
 
 def _oaep(digest: Digest, mask_digest: Digest) -> KeyTransport:
@@ -294,3 +295,10 @@ class DecryptionKeys:
             if (found := self._keys.get(info.identifier)) is not None:
                 return *found, info
         return None
+
+    def unwrap(self, info: RecipientInfo, key: Any, fallback: bytes) -> bytes:
+        """Return what a RecipientInfo holds for a key that was found; see `RecipientInfo.unwrap`.
+
+        Here it is done at once. Where that takes long somebody else may do it, and say so from here.
+        """
+        return info.unwrap(key, fallback)

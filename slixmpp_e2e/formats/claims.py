@@ -6,10 +6,13 @@ another ciphertext is how every adaptive attack on CBC or on PKCS #1 v1.5 begins
 **Not** here: whether a stanza is a replay. That is the replay record's, which knows signers and time.
 """
 
+from types import TracebackType
 from typing import Final
 
 from slixmpp_e2e.cms.algorithms import SHA256
+from slixmpp_e2e.errors import RemoteError, StoreError
 from slixmpp_e2e.tables import Recent
+from slixmpp_e2e.waiting import NotYet
 
 #: How many encrypted keys are remembered: 12 MB.
 _ARRIVED: Final = 50_000
@@ -27,6 +30,11 @@ class ClaimedKeys:
 
     def __len__(self) -> int:
         return len(self._arrived) + len(self._archived)
+
+    def is_new(self, encrypted_key: bytes) -> bool:
+        """Tell whether a key has not come before, neither live nor from an archive."""
+        key = SHA256.digest(encrypted_key)
+        return key not in self._arrived and key not in self._archived
 
     def claim(self, encrypted_key: bytes, der: bytes) -> bool:
         """Take note of a key that arrives; return whether it is new.
@@ -57,3 +65,48 @@ class ClaimedKeys:
     def release(self, encrypted_key: bytes) -> None:
         """Forget a key that arrived: its object was not judged, and may come again."""
         self._arrived.pop(SHA256.digest(encrypted_key))
+
+
+class Claims:
+    """The keys of one object, taken note of while it is judged, within a `with`.
+
+    A `RemoteError` that leaves it is marked `silent` where something came again and `silent` is asked for; after
+    a `StoreError`, or what has to be waited for, nothing was judged, and the object may come again.
+    """
+
+    def __init__(
+        self, keys: ClaimedKeys, *, archived: bool = False, show_repeated: bool = False, silent: bool = False
+    ) -> None:
+        self._keys = keys
+        self._archived = archived
+        self._show_repeated = show_repeated
+        self._silent = silent
+        self._repeated = False
+        self._taken: list[bytes] = []
+
+    def claim(self, encrypted_key: bytes, der: bytes) -> bool:
+        """See `formats.rfc3923.Opener.claim`."""
+        if self._archived:
+            return self._keys.claim_archived(encrypted_key, der)
+        if self._keys.claim(encrypted_key, der):
+            self._taken.append(encrypted_key)
+            return True
+        self._repeated = True
+        return self._show_repeated and self._keys.bore(encrypted_key, der)
+
+    def release(self) -> None:
+        """Forget them: the object may come again."""
+        for encrypted_key in self._taken:
+            self._keys.release(encrypted_key)
+        self._taken.clear()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, (StoreError, NotYet)):
+            self.release()
+        elif isinstance(error, RemoteError) and self._repeated and self._silent:
+            error.silent = True

@@ -46,8 +46,8 @@ class CertificateRequests:
 
     xmpp: Any
     protection: Protection
-    #: Returns the outer stanza for a stanza (`Outbound.protected`).
-    protected: Callable[[Stanza, Level], Stanza]
+    #: Sends a stanza of ours protected (`Departures.send`).
+    send: Callable[[Stanza, Level], None]
     stats: Counter[str]
     #: Do it without being told to.
     automatic: bool = True
@@ -128,4 +128,4 @@ class CertificateRequests:
         message.xml.append(Element(f"{{{HINTS}}}no-copy"))
         self.protection.forget_inclusion(jid)
         # signed only, whatever the policy: there is no certificate to encrypt to, and no word of the program's in it
-        self.xmpp.send(self.protected(message, Level.SIGN))
+        self.send(message, Level.SIGN)

@@ -18,10 +18,10 @@ from slixmpp import JID
 from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.pubkeys import SECONDS, bounded
 from slixmpp_e2e.plugin.stanzas import own_jid
-from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.tables import Table
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class CertificateSearch:
     """Looks for missing certificates."""
 
     xmpp: Any
-    protection: Protection
+    opening: Opening
     #: Asked in their order, until there is a usable certificate.
     resolvers: Sequence[CertificateResolver]
     #: Asks the peer himself; returns whether an answer is worth waiting for (`CertificateRequests.find`).
@@ -103,12 +103,12 @@ class CertificateSearch:
         finally:
             if self._tasks.get(name) is asyncio.current_task():
                 del self._tasks[name]
-        self._conclude(jid)
+        await self._conclude(jid)
 
-    def _conclude(self, jid: JID) -> None:
+    async def _conclude(self, jid: JID) -> None:
         """Let go what waits, or ask the peer; if he isn't asked either, nothing is worth waiting for."""
         try:
-            if self.protection.can_encrypt_to(jid):
+            if await self.opening.can_encrypt_to(jid):
                 self.parking.release(jid)
             elif not self.request(jid):
                 self.parking.give_up(jid)
@@ -125,7 +125,7 @@ class CertificateSearch:
             log.info("%s did not find the certificate of %s: %r", type(resolver).__name__, jid.bare, error)
             return False
         try:
-            self.protection.take_certificates(found, jid, at_once=CERTIFICATES_PER_JID)
+            await self.opening.take_certificates(found, jid, at_once=CERTIFICATES_PER_JID)
         except StoreError as error:
             log.warning("a certificate of %s was found, and can't be kept: %s", jid.bare, error.diagnostics())
-        return self.protection.can_encrypt_to(jid)
+        return await self.opening.can_encrypt_to(jid)

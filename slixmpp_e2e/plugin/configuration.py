@@ -6,23 +6,27 @@ Every complaint names the option, the file and what to do about it.
 import os
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
+from slixmpp_e2e.certificates.mirror import FRESH, Mirror
 from slixmpp_e2e.certificates.path import PathValidator
-from slixmpp_e2e.certificates.peers import index_by_name
+from slixmpp_e2e.certificates.peers import REMEMBERED, index_by_name
 from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
 from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.recipients import TRANSPORTS
+from slixmpp_e2e.cms.recipients import TRANSPORTS, DecryptionKeys
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import paths_of, read_all, read_files, read_pins
 from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, key_file, load_identity, load_older_keys
-from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.crl_files import CRLFiles
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
@@ -54,6 +58,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "encrypt_to_self": "auto",
     "request_certificates": True,
     "resolvers": "pep",
+    "own_devices": None,
     "publish_certificates": False,
     "certificate_wait": 5,
     "window": 300,
@@ -93,6 +98,7 @@ _TYPES: Final[dict[str, Any]] = {
     "encrypt_to_self": (bool, str),
     "request_certificates": bool,
     "resolvers": (str, list, tuple),
+    "own_devices": (str, list, tuple, type(None)),
     "publish_certificates": bool,
     "window": int,
     "certificate_wait": (int, float),
@@ -131,8 +137,11 @@ def _check_types(config: Mapping[str, Any]) -> None:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')
 
 
-def build_protection(config: Mapping[str, Any]) -> Protection:
-    """Return the protection that the options describe; raise `ConfigurationError` or `StoreError`."""
+def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = None) -> Protection:
+    """Return the protection that the options describe; raise `ConfigurationError` or `StoreError`.
+
+    Of a store that is shared, it sees a `Mirror`.
+    """
     check_options(config)
     _check_types(config)
     identity, older = load_identity(config), load_older_keys(config)
@@ -152,6 +161,8 @@ def build_protection(config: Mapping[str, Any]) -> Protection:
             store,
             clock,
             options=_options(config),
+            keys=keys,
+            remembered=timedelta(seconds=FRESH) if isinstance(store, Mirror) else REMEMBERED,
             configured=index_by_name(
                 [[ParsedCertificate.from_x509(each) for each in group] for group in (*peers, pinned)]
             ),
@@ -239,6 +250,8 @@ def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
         if scheme == "sqlite" and separator:
             return SQLiteStore(Path(path))
         raise ConfigurationError(f'store is "memory", "sqlite:///PATH" or a store object, not {option!r}')
+    if iscoroutinefunction(getattr(option, "load", None)):
+        return Mirror(option, time.monotonic)
     store: Store = option
     return store
 

@@ -15,6 +15,7 @@ from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError
 from slixmpp_e2e.media.addresses import bare, read_jid
 from slixmpp_e2e.namespaces import CLIENT, DELAY
 from slixmpp_e2e.outer import E2E_TAG, OPENED, payload
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.stanzas import forwarding_message, stamp_of
 from slixmpp_e2e.policy import Policy
 from slixmpp_e2e.protection import Protection
@@ -41,6 +42,13 @@ class Copy:
     #: The element around the message.
     forwarded: Element
     message: Element
+
+    @property
+    def peer(self) -> str:
+        """Who talks with us in a carbon; empty for the result of an archive."""
+        if self.kind == "mam_result":
+            return ""
+        return self.message.get("to" if self.kind == "carbon_sent" else "from", "")
 
     @property
     def stored(self) -> int | None:
@@ -76,9 +84,10 @@ class Forwarded:
 
     xmpp: Any
     protection: Protection
+    opening: Opening
     policy: Policy
 
-    def open(self, wrapper: Message, copy: Copy, *, stored: int | None) -> Message:
+    async def open(self, wrapper: Message, copy: Copy, *, stored: int | None) -> Message:
         """Return a wrapper with the opened message in it, or the same one if there is nothing to open.
 
         `stored` is when our server says that it stored the wrapper. Raises an `E2EError`: then there is
@@ -88,7 +97,7 @@ class Forwarded:
             self._check_clear(copy)
             return wrapper
         outer = self._outer(copy)
-        result = self.protection.unprotect(
+        result = await self.opening.unprotect(
             payload(copy.message),
             outer,
             delayed_since=copy.stored if copy.stored is not None else stored,

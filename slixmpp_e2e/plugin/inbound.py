@@ -1,8 +1,4 @@
-"""What arrives: opening, judging, delivering or refusing, and answering (ARCHITECTURE invariants 8 to 15).
-
-One plain filter, the last of all `in` filters, so that stream management has counted before. It never
-raises: an exception here would end the stream.
-"""
+"""What arrives: opening, judging, delivering or refusing, and answering (ARCHITECTURE invariants 8 to 15)."""
 
 import logging
 from collections import Counter
@@ -27,9 +23,8 @@ from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
-from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.stanzas import (
-    Delivery,
     ReceiveFailure,
     Rejection,
     RejectionReason,
@@ -44,6 +39,7 @@ from slixmpp_e2e.plugin.stanzas import (
 from slixmpp_e2e.policy import Policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import Outer
+from slixmpp_e2e.waiting import patiently
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +57,14 @@ _CONDITIONS: Final[dict[str, RejectionReason]] = {
 
 @dataclass(slots=True)
 class Inbound:
-    """The filter of what arrives."""
+    """Judges what arrives."""
 
     xmpp: Any
     protection: Protection
+    opening: Opening
     policy: Policy
     exchanges: Exchanges
     answers: Answers
-    resumption: Resumption
     forwarded: Forwarded
     requests: CertificateRequests
     stats: Counter[str]
@@ -79,21 +75,11 @@ class Inbound:
     #: Answers questions that may be asked in clear, whatever the policy (`PublishedKeys.answer`).
     answers_in_clear: Callable[[Iq], bool] = field(default=lambda _iq: False)
 
-    def unseal(self, stanza: Any) -> Any:
-        """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
-        try:
-            if isinstance(stanza, Delivery):
-                return stanza.stanza
-            if not isinstance(stanza, (Message, Presence, Iq)):
-                self.resumption.observe(stanza)
-                return stanza
-            return self._judge(stanza)
-        except Exception:
-            log.exception("a stanza from %s could not be judged and was dropped", stanza.xml.get("from"))
-            self.stats["internal_errors"] += 1
-            return None
+    async def judge(self, stanza: Stanza) -> Stanza | None:
+        """Return what is to be delivered instead of a stanza: itself, what was in it, or None.
 
-    def _judge(self, stanza: Stanza) -> Stanza | None:
+        Unless something has to be waited for (`Opening.waits`), it never waits.
+        """
         try:
             for address in (stanza["from"], stanza["to"]):
                 if address.bare:
@@ -104,39 +90,39 @@ class Inbound:
             if isinstance(stanza, Iq):
                 self.answers.answer(stanza, RefusedError("its addresses can't be compared"))
             return None
-        return self._judge_addressed(stanza)
+        return await self._judge_addressed(stanza)
 
-    def _judge_addressed(self, stanza: Stanza) -> Stanza | None:
+    async def _judge_addressed(self, stanza: Stanza) -> Stanza | None:
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
-            return self._response(stanza)
+            return await self._response(stanza)
         if isinstance(stanza, Message) and stanza["from"].bare in {"", own_jid(self.xmpp).bare}:
             try:
                 copy = find_copy(stanza)
             except E2EError as error:
-                self._tell(stanza, error)
+                self.tell(stanza, error)
                 return None
             if copy is not None:  # of whatever type: the carbon of an error is one, too
-                return self._copy(stanza, copy)
+                return await self._copy(stanza, copy)
         if type_of(stanza) == "error":
             return self._bounce(stanza)
         payloads = stanza.xml.findall(E2E_TAG)
         if not payloads or type_of(stanza) not in OPENED[kind_of(stanza)]:
-            return self._unprotected(stanza)
+            return await self._unprotected(stanza)
         try:
-            inner = self.open(stanza)
+            inner = await self.open(stanza)
         except E2EError as error:
-            return self.refuse(stanza, error)
+            return await self.refuse(stanza, error)
         report = report_of(inner)
         return None if report is not None and self.requests.take(inner, report) else inner
 
     # ------------------------------------------------------------------ protected
 
-    def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
+    async def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
         text = payload(stanza.xml)
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
-        result = self.protection.unprotect(
+        result = await self.opening.unprotect(
             text, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
         )
         inner = protected_stanza(self.xmpp, result.stanza, result.report)
@@ -170,7 +156,7 @@ class Inbound:
             [each for each in stanza.xml.findall(f"{{{DELAY}}}delay") if each.get("from") in ours]
         )
 
-    def refuse(self, stanza: Stanza, error: E2EError) -> Stanza | None:
+    async def refuse(self, stanza: Stanza, error: E2EError) -> Stanza | None:
         """Tell the program, answer where that is due, and deliver nothing (but see `deliver_stale`)."""
         stale = None
         if isinstance(error, TimestampError) and error.stale is not None:
@@ -183,14 +169,14 @@ class Inbound:
             if error.learned:
                 self.on_learned(stanza["from"])
         else:
-            self._tell(stanza, error, stale)
+            self.tell(stanza, error, stale)
         takes_unsigned = (
             self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
         )
-        self.answers.answer(stanza, error, silent=takes_unsigned)
+        await patiently(lambda: self.answers.answer(stanza, error, silent=takes_unsigned))
         return None
 
-    def _tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:
+    def tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:
         """Tell the program that a stanza was not delivered."""
         self.stats[f"refused_{error.reason}"] += 1
         log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.diagnostics())
@@ -201,19 +187,19 @@ class Inbound:
 
     # ------------------------------------------------------------------ forwarded by our own account
 
-    def _copy(self, wrapper: Message, copy: Copy) -> Message | None:
+    async def _copy(self, wrapper: Message, copy: Copy) -> Message | None:
         """Return a carbon or archive result with what was in it; it is never answered."""
         try:
-            opened = self.forwarded.open(wrapper, copy, stored=self._delayed_since(wrapper))
+            opened = await self.forwarded.open(wrapper, copy, stored=self._delayed_since(wrapper))
         except E2EError as error:
-            self._tell(wrapper, error)
+            self.tell(wrapper, error)
             return wrapper if self.forwarded.is_shown_unopened(copy) else None
         self.stats["opened_copies"] += opened is not wrapper
         return opened
 
     # ------------------------------------------------------------------ unprotected
 
-    def _unprotected(self, stanza: Stanza) -> Stanza | None:
+    async def _unprotected(self, stanza: Stanza) -> Stanza | None:
         sender: JID = stanza["from"]
         if not sender.bare or isinstance(stanza, Presence):
             return stanza  # from our own account; presence is reported as what it is (ARCHITECTURE, policies)
@@ -223,7 +209,7 @@ class Inbound:
         from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
         if from_room or not self.policy.must_be_protected(sender, kind):
             return stanza
-        return self.refuse(
+        return await self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
         )
 
@@ -253,7 +239,7 @@ class Inbound:
 
     # ------------------------------------------------------------------ responses
 
-    def _response(self, iq: Iq) -> Stanza | None:
+    async def _response(self, iq: Iq) -> Stanza | None:
         """Return the response that an awaiting `iq.send()` gets (ARCHITECTURE invariant 5)."""
         request = self.exchanges.request(iq["id"])
         if request is None:
@@ -265,7 +251,7 @@ class Inbound:
             return None
         if iq.xml.find(E2E_TAG) is not None and iq["from"] == request.peer:
             try:
-                inner = self.open(iq, response=True)
+                inner = await self.open(iq, response=True)
                 if inner["id"] == request.inner_id:
                     self.exchanges.answered(iq["id"])
                     return inner
@@ -273,7 +259,7 @@ class Inbound:
             except E2EError as error:
                 if type_of(iq) == "result":
                     self.exchanges.answered(iq["id"])
-                    self.refuse(iq, error)
+                    await self.refuse(iq, error)
                     return self.exchanges.local_error(request, "not-acceptable", error.diagnostics())
         self.exchanges.answered(iq["id"])
         if type_of(iq) == "error":  # not authenticated: all that it can do is end the waiting
@@ -281,7 +267,7 @@ class Inbound:
             self._after_error(iq, known=True)
             return iq
         clear = RefusedError("a protected request was answered in clear", reason="unprotected")
-        self.refuse(iq, clear)
+        await self.refuse(iq, clear)
         return self.exchanges.local_error(request, "not-acceptable", clear.diagnostics())
 
     def _may_answer(self, iq: Iq, request: Request) -> bool:

@@ -1,21 +1,23 @@
-"""What leaves: policy, protection, and the outer stanza (ARCHITECTURE invariants 1 to 7).
-
-Two plain filters. `hold` stands first of all: what is sent while there is no stream goes back into
-slixmpp's queue, instead of being lost there. `seal` stands first among the `out_sync` filters: behind every
-`out` filter, before stream management stores the stanza. It returns a new stanza and leaves the program's
-own untouched; it never raises, and what it can't protect does not leave.
-"""
+"""What leaves: policy, protection, the outer stanza, and what the program hears when it fails (invariants 1 to 7)."""
 
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from slixmpp import JID, Iq, Message, Presence
 
-from slixmpp_e2e.errors import E2EError, LocalError, NoCertificateError, TooLargeError, UnprotectableError
+from slixmpp_e2e.errors import (
+    E2EError,
+    LocalError,
+    NoCertificateError,
+    StoreError,
+    TooLargeError,
+    UnprotectableError,
+)
 from slixmpp_e2e.namespaces import E2E, EME, HINTS
 from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.exchanges import Exchanges
@@ -26,17 +28,18 @@ from slixmpp_e2e.plugin.stanzas import (
     SendFailure,
     Stanza,
     client_element,
-    is_sealed,
     kind_of,
     level_of,
     mark_sealed,
     new_iq,
     new_stanza,
     own_jid,
+    set_error,
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
-from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.protection import Plan, Protection
+from slixmpp_e2e.waiting import NotYet
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class OutboundOptions:
 
 @dataclass(slots=True)
 class Outbound:
-    """The filters of what leaves."""
+    """Decides what is done to a stanza, and does it."""
 
     xmpp: Any
     protection: Protection
@@ -74,55 +77,20 @@ class Outbound:
 
     def __post_init__(self) -> None:
         self.parking = Parking(self.xmpp, self._lacks_certificate, self.fail, self.options.certificate_wait)
-        self.resumption = Resumption(self.xmpp, self.protection.now, self.payload)
-
-    # ------------------------------------------------------------------ filters
-
-    def hold(self, stanza: Any) -> Any:
-        """Put a stanza back that slixmpp would lose: there is no stream, and nothing has stored it."""
-        if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
-            return stanza
-        if self._would_be_queued(stanza):
-            self.xmpp.send(stanza)
-            return None
-        try:
-            return None if self.parking.take(stanza) else stanza
-        except Exception as error:  # noqa: BLE001 see `seal`
-            self.fail(stanza, error)
-            return None
-
-    def _would_be_queued(self, stanza: Stanza) -> bool:
-        # exactly when XMLStream.send() queues: otherwise this would go round in circles
-        if getattr(self.xmpp, "_always_send_everything", False) or getattr(
-            self.xmpp, "_session_started", True
-        ):
-            return False
-        passes = ("bind", "session", "register")
-        return not (isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in passes))
-
-    def seal(self, stanza: Any) -> Any:
-        """Return what may leave instead of a stanza: itself, its protected form, or None."""
-        if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
-            return stanza
-        try:
-            if type_of(stanza) == "error" and not isinstance(stanza, Iq):
-                return self._bare_error(stanza)
-            level = self.level(stanza, level_of(stanza))
-            if level is Level.OFF:
-                return stanza
-            return self.protected(stanza, level)
-        except Exception as error:  # noqa: BLE001 whatever happens, nothing leaves and the stream lives on
-            self.fail(stanza, error)
-            return None
+        self.resumption = Resumption(self.xmpp, self.protection.now, self._payload_again)
 
     def _lacks_certificate(self, stanza: Stanza) -> bool:
         """Tell whether a stanza has to wait for a certificate. slixmpp sends presence by itself: it does not."""
-        if isinstance(stanza, Presence) or self.protection.can_encrypt_to(stanza["to"]):
+        if isinstance(stanza, Presence):
             return False
+        with suppress(NotYet):  # what needs no certificate needs nobody who knows one
+            if self.protection.can_encrypt_to(stanza["to"]):
+                return False
         try:
-            return self.level(stanza, level_of(stanza)) in _ENCRYPTING
+            level = self.level(stanza, level_of(stanza))
         except LocalError:
             return False  # it fails when its turn comes
+        return level in _ENCRYPTING and not self.protection.can_encrypt_to(stanza["to"])
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -190,7 +158,7 @@ class Outbound:
             raise UnprotectableError(why)
         return Level.OFF
 
-    def _bare_error(self, stanza: Stanza) -> Stanza:
+    def bare_error(self, stanza: Stanza) -> Stanza:
         """Return an error stanza without anything that an inner stanza may have left in it (invariant 1).
 
         slixmpp answers a handler's exception so; the id is that of the inner stanza, which the peer's
@@ -205,44 +173,64 @@ class Outbound:
         error["type"] = "error"
         if identifier or clear:
             error["id"] = identifier or stanza["id"]
-        error["error"]["condition"] = stanza["error"]["condition"]
-        error["error"]["type"] = stanza["error"]["type"]
-        del error["error"]["text"]
+        set_error(error, stanza["error"]["condition"], stanza["error"]["type"])
         return error
 
     # ------------------------------------------------------------------ doing it
 
     def protected(self, stanza: Stanza, level: Level) -> Stanza:
-        """Return the outer stanza for a stanza; raise a `LocalError`."""
-        outer = new_stanza(self.xmpp, kind_of(stanza))
-        _copy_attributes(stanza, outer, "to", "from", "type")
-        outer_id = self.exchanges.new_outer_id(stanza, self._new_id)
-        outer.xml.set("id", outer_id)
-        mark_sealed(outer)
-        if (
-            isinstance(stanza, Iq) and type_of(stanza) == "error"
-        ):  # RFC 6120 8.3.2: there is always an <error/>
-            outer["error"]["condition"] = "undefined-condition"
-            outer["error"]["type"] = "cancel"
-        payload = self.payload(stanza, level)
-        SubElement(outer.xml, E2E_TAG).text = payload
-        if isinstance(stanza, Message):
-            self._add_hints(outer, stanza)
-        if (
-            len(payload) * 5 > self.options.max_stanza_size
-        ):  # most are far from it, even when they are escaped
-            self._check_size(outer)
-        self.exchanges.sent(outer_id, stanza)
-        self.resumption.sealed(outer_id, stanza, level)
-        self.stats["sealed"] += 1
+        """Return the outer stanza for a stanza that leaves now; raise a `LocalError`."""
+        outer = self.wrap(stanza, self.payload(stanza, level))
+        self.leaves(outer, stanza, level)
         return outer
 
     def payload(self, stanza: Stanza, level: Level) -> str:
-        """Return the text of `<e2e/>` for a stanza, dated now."""
+        """Return the text of `<e2e/>` for a stanza, dated now; raise a `LocalError`."""
+        plan = self.plan(stanza, level)
+        text = plan.write()
+        self.protection.written(plan)
+        return text
+
+    def plan(self, stanza: Stanza, level: Level) -> Plan:
+        """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
-        return self.protection.protect(element, sender=sender, recipient=stanza["to"], level=level)
+        return self.protection.plan(element, sender=sender, recipient=stanza["to"], level=level)
+
+    def works_slowly(self, level: Level) -> bool:
+        """Tell whether a level needs a key of ours that takes its time."""
+        return level is not Level.ENCRYPT_UNSIGNED and self.protection.identity.is_slow
+
+    def _payload_again(self, stanza: Stanza, level: Level) -> str:
+        """Return another payload for a stanza that has left, if that can be done at once."""
+        if self.works_slowly(level):
+            raise UnprotectableError("the key takes its time, and the stream is about to go on")
+        try:
+            return self.payload(stanza, level)
+        except NotYet:
+            raise StoreError("the store takes its time, and the stream is about to go on") from None
+
+    def wrap(self, stanza: Stanza, payload: str) -> Stanza:
+        """Return the outer stanza around a payload; raise `TooLargeError`."""
+        outer = new_stanza(self.xmpp, kind_of(stanza))
+        _copy_attributes(stanza, outer, "to", "from", "type")
+        outer.xml.set("id", self.exchanges.new_outer_id(stanza, self._new_id))
+        mark_sealed(outer)
+        if isinstance(stanza, Iq) and type_of(stanza) == "error":
+            set_error(outer, "undefined-condition", "cancel")  # RFC 6120 8.3.2: there is always an <error/>
+        SubElement(outer.xml, E2E_TAG).text = payload
+        if isinstance(stanza, Message):
+            self._add_hints(outer, stanza)
+        if len(payload) * 5 > self.options.max_stanza_size:  # even escaped, most are far from it
+            self._check_size(outer)
+        return outer
+
+    def leaves(self, outer: Stanza, stanza: Stanza, level: Level) -> None:
+        """Take note of an outer stanza that leaves."""
+        self.exchanges.sent(outer.xml.get("id", ""), stanza)
+        self.resumption.sealed(outer.xml.get("id", ""), stanza, level)
+        self.stats["sealed"] += 1
 
     def sender(self, stanza: Stanza) -> JID:
         """Return who a stanza is from: what it says, or the stream's own address."""
@@ -298,7 +286,7 @@ class Outbound:
         if outer_id is not None:
             answer = new_iq(self.xmpp, "error", outer_id)
             _copy_attributes(iq, answer, "to", "from")
-            answer["error"]["condition"], answer["error"]["type"] = "internal-server-error", "cancel"
+            set_error(answer, "internal-server-error", "cancel")
             mark_sealed(answer)  # there is nothing in it to protect
             self.xmpp.send(answer)
 

@@ -1,36 +1,46 @@
 """The plugin as a program sees it."""
 
+import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from slixmpp import JID
 from slixmpp.plugins.base import BasePlugin
 
+from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
+from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
-from slixmpp_e2e.plugin.certificate_search import CertificateResolver, CertificateSearch
+from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
+from slixmpp_e2e.plugin.decisions import Decisions
+from slixmpp_e2e.plugin.departures import Departures
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
+from slixmpp_e2e.plugin.own_devices import OwnDevices
 from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, load_identity
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
+from slixmpp_e2e.plugin.resolvers import read_resolvers
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
+from slixmpp_e2e.plugin.worker import Worker, WorkerKeys
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import SecurityReport, Trust
+from slixmpp_e2e.waiting import patiently
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +61,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
     - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
     - `e2e_revocation_failed` (`E2EError`): revocation lists could not be read again; the old ones still count.
+    - `e2e_store_failed` (`StoreError`): a decision could not be kept by a store that is shared.
     - `e2e_clock_adjusted` (seconds): the clock was set back, and timestamps follow it.
 
     **Not** covered: what bypasses slixmpp's filters, which are `send_raw`, `send` with a string, and
@@ -63,19 +74,31 @@ class E2EPlugin(BasePlugin):
     default_config: ClassVar[dict[str, Any]] = DEFAULTS
 
     protection: Protection
+    _mirror: Mirror | None
+    _worker: Worker
     _outbound: Outbound
+    _departures: Departures
+    _decisions: Decisions
+    _closing: asyncio.Task[None]
     _inbound: Inbound
+    _arrivals: Arrivals
     _resumption: Resumption
     _requests: CertificateRequests
     _renewal: Renewal
     _revocation: RevocationRefresh
     _search: CertificateSearch
     _publication: Publication
+    _own_devices: OwnDevices
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
         self._counters: Counter[str] = Counter()
-        self.protection = build_protection(self.config)
+        self._worker = Worker()
+        self.protection = build_protection(self.config, WorkerKeys(self._worker))
+        store = self.protection.store
+        self._mirror = store if isinstance(store, Mirror) else None
+        if self._mirror is not None:
+            self._mirror.changed = self.protection.peers.forget
         try:
             self._build()
         except BaseException:
@@ -99,21 +122,25 @@ class E2EPlugin(BasePlugin):
             config["max_stanza_size"], config["hints"], config["fallback_body"], config["certificate_wait"]
         )
         self._outbound = Outbound(xmpp, protection, policy, exchanges, self._counters, options)
+        self._departures = Departures(xmpp, self._outbound, self._worker)
         self._resumption = self._outbound.resumption
         self._requests = CertificateRequests(
             xmpp,
             protection,
-            self._outbound.protected,
+            self._departures.send,
             self._counters,
             automatic=config["request_certificates"],
         )
         published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
         self._publication = Publication(xmpp, protection, self._counters)
         parking = self._outbound.parking
+        opening = Opening(protection, self._mirror)
+        self._decisions = Decisions(xmpp, opening, parking.release)
+        self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
-            protection,
-            _resolvers(config["resolvers"], published),
+            opening,
+            read_resolvers(config["resolvers"], published),
             self._requests.find,
             parking,
             self._counters,
@@ -123,26 +150,27 @@ class E2EPlugin(BasePlugin):
         self._inbound = Inbound(
             xmpp,
             protection,
+            opening,
             policy,
             exchanges,
             answers,
-            self._resumption,
-            Forwarded(xmpp, protection, policy),
+            Forwarded(xmpp, protection, opening, policy),
             self._requests,
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
             answers_in_clear=published.answer,
         )
+        self._arrivals = Arrivals(xmpp, self._inbound, self._resumption, self._counters)
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
         self._revocation = RevocationRefresh(xmpp, protection, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
-            ("out", self._outbound.hold, _FRONT),
-            ("out_sync", self._outbound.seal, _FRONT),
-            ("in", self._inbound.unseal, None),
+            ("out", self._departures.hold, _FRONT),
+            ("out_sync", self._departures.seal, _FRONT),
+            ("in", self._arrivals.unseal, None),
         )
 
     def _handlers(self) -> tuple[tuple[str, Any], ...]:
@@ -180,6 +208,7 @@ class E2EPlugin(BasePlugin):
         self.xmpp.plugin["xep_0030"].add_feature(E2E)
         self._renewal.start()
         self._revocation.start()
+        self._own_devices.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
         if self.config["publish_certificates"]:
             self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
@@ -191,7 +220,11 @@ class E2EPlugin(BasePlugin):
         self._revocation.stop()
         self._search.close()
         self._publication.close()
+        self._own_devices.close()
         self._outbound.parking.close()
+        self._departures.close()
+        self._arrivals.lanes.close()
+        self._worker.close()
         self._unplace()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
@@ -199,6 +232,8 @@ class E2EPlugin(BasePlugin):
             for feature in (E2E, PUBKEY):
                 self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
         self.protection.store.close()
+        if self._mirror is not None:
+            self._closing = asyncio.get_running_loop().create_task(self._mirror.close_shared())
 
     def _clock_adjusted(self, seconds: float) -> None:
         log.warning("the clock was set back by %.0f seconds; timestamps follow it", seconds)
@@ -222,10 +257,12 @@ class E2EPlugin(BasePlugin):
 
         Raises a `LocalError`: `UnprotectableError` for what may never be protected, `NoCertificateError`.
         """
-        found = self._outbound.level(stanza, Level(level))
+        found = await patiently(lambda: self._outbound.level(stanza, Level(level)))
         if found is Level.OFF:
             raise UnprotectableError("a stanza of this kind is never protected, or not with this level")
-        return self._outbound.protected(stanza, found)
+        outer = await self._departures.protected(stanza, found)
+        self._outbound.leaves(outer, stanza, found)
+        return outer
 
     async def unprotect(self, stanza: Stanza) -> Stanza:
         """Return what is in a protected stanza that did not come through the stream; `report()` judges it.
@@ -234,7 +271,7 @@ class E2EPlugin(BasePlugin):
         from then on. Raises a `RemoteError`, or `StoreError`; of a `TimestampError`, `stale` holds what is in
         a stanza that is authenticated but old, from the future, or seen before.
         """
-        return self._inbound.open(stanza)
+        return await self._inbound.open(stanza)
 
     def request_certificate(self, jid: JID | str) -> None:
         """Ask a peer for its certificate with a signed message (RFC 3923 6.2); `e2e_certificate_learned` follows.
@@ -290,19 +327,30 @@ class E2EPlugin(BasePlugin):
         await self._publication.publish()
 
     def decisions(self, jid: JID | str) -> Mapping[bytes, Trust]:
-        """Return what is decided about certificates of a JID, by their SHA-256 fingerprints."""
-        return self.protection.authority.decisions(bare(jid))
+        """Return what is decided about certificates of a JID, by their SHA-256 fingerprints.
 
-    def decide(self, jid: JID | str, fingerprint: bytes, trust: Trust | str | None) -> None:
+        Raises `StoreError`; of a store that is shared, unless the JID was fetched a moment ago (`fetch`).
+        """
+        return self._decisions.of(bare(jid))
+
+    async def fetch(self, jid: JID | str) -> None:
+        """Fetch what a shared store keeps about a JID, for `decisions`; of any other store it is here already.
+
+        Raises `StoreError`.
+        """
+        await self._decisions.fetch(bare(jid))
+
+    def decide(self, jid: JID | str, fingerprint: bytes, trust: Trust | str | None) -> Awaitable[None]:
         """Keep a decision about a certificate of a JID: it counts from the next stanza on, and after a restart.
 
         `verified` (a person compared the fingerprint), `pinned` (only what is pinned counts for this JID),
         `distrusted` (it never counts), or None (nothing is decided; what the configuration pins stays).
         Raises `ValueError` for anything else and for what is no JID, `StoreError` if it can't be kept.
+
+        A store that is shared keeps it while the program goes on: awaiting what is returned raises that
+        `StoreError`, and the event `e2e_store_failed` tells it in any case.
         """
-        self.protection.peers.decide(bare(jid), fingerprint, None if trust is None else Trust(trust))
-        if self.protection.can_encrypt_to(JID(jid)):
-            self._outbound.parking.release(JID(jid))
+        return self._decisions.decide(JID(jid), fingerprint, None if trust is None else Trust(trust))
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
@@ -311,21 +359,7 @@ class E2EPlugin(BasePlugin):
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
+            "waiting": len(self._arrivals.lanes) + len(self._departures),
             "peers": self.protection.size() + len(self._requests) + len(self._search),
+            "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }
-
-
-def _resolvers(option: Any, published: PublishedKeys) -> Sequence[CertificateResolver]:
-    """Return those that the option names; `pep` stands for what peers have published in their accounts."""
-    chosen = [option] if isinstance(option, str) else option
-    found: list[CertificateResolver] = []
-    for each in chosen:
-        if each == "pep":
-            found.append(published)
-        elif isinstance(each, CertificateResolver) and not isinstance(
-            each, (str, type)
-        ):  # str has find(), too
-            found.append(each)
-        else:
-            raise ConfigurationError(f'resolvers: {each!r} is neither "pep" nor a CertificateResolver')
-    return found

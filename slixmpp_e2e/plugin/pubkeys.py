@@ -58,7 +58,12 @@ def write_keyinfo(certificate: bytes) -> Element:
 
 def read_keyinfo(keyinfo: Element) -> bytes | None:
     """Return the octets of the certificate, or None where there is none, or one that is too large to be one."""
-    found = keyinfo.findall(_X509)
+    return read_certificate(keyinfo, _X509)
+
+
+def read_certificate(parent: Element, name: str) -> bytes | None:
+    """Return what stands in base64 in the one child of that name, as `read_keyinfo` does."""
+    found = parent.findall(name)
     text = (found[0].text or "") if len(found) == 1 and not len(found[0]) else ""
     if not text or len(text) > 2 * LARGEST:
         return None

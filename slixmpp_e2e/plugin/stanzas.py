@@ -42,6 +42,26 @@ class Delivery(StanzaBase):
     stanza: Stanza | None = None
 
 
+class Departure(StanzaBase):
+    """A vehicle through slixmpp's sending queue for a stanza that was sealed outside the filters.
+
+    The filters of other plugins see neither message, presence nor iq; ours, before stream management stores
+    anything, takes the outer stanza out. The vehicle itself is nothing that could be sent.
+    """
+
+    name = "departure"
+    namespace = "urn:slixmpp-e2e:departure"
+    interfaces = set()  # noqa: RUF012
+    #: The program's stanza, what it was protected as, and what leaves for it.
+    stanza: Stanza
+    level: Level
+    outer: Stanza
+    moment: int
+
+    def __str__(self, *_options: Any, **_more: Any) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class SendFailure:
     """What `e2e_send_failed` carries: the program's stanza, and why it did not leave."""

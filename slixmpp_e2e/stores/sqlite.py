@@ -16,16 +16,19 @@ from typing import Any, Final, NoReturn
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
     CERTIFICATES_PER_JID,
+    REVOCATION_LISTS,
     Chain,
     check_decision,
+    fingerprint_of,
     read_identifiers,
+    split_chain,
 )
-from slixmpp_e2e.cms.asn1 import ASN1Error, Reader
+from slixmpp_e2e.cms.asn1 import ASN1Error
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import RECENT, Admission
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores import decisions
-from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions, fingerprint
+from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions
 
 _ATTEMPTS: Final = 40
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -126,7 +129,15 @@ class SQLiteStore:
         return row
 
     def _damaged(self) -> NoReturn:
-        raise StoreError(f"{self._path} is damaged: there is no number where one must be")
+        raise StoreError(f"{self._path} is damaged: a value is not of the kind that it must be")
+
+    def _octets(self, value: Value) -> bytes:
+        if not isinstance(value, bytes):
+            self._damaged()
+        return value
+
+    def _chain(self, value: Value) -> Chain:
+        return split_chain(self._octets(value))
 
     def _integer(self, statement: str, *arguments: object) -> int:
         value = self._value(statement, *arguments)
@@ -200,13 +211,13 @@ class SQLiteStore:
             rows = self._connection.execute(
                 "SELECT chain FROM certificate WHERE jid = ? ORDER BY id DESC", (jid,)
             ).fetchall()
-            return tuple(_split(chain) for (chain,) in rows)
+            return tuple(self._chain(chain) for (chain,) in rows)
 
     def all_certificates(self) -> Iterable[Chain]:
         """See `Store`."""
         with self._errors():
             rows = self._connection.execute("SELECT chain FROM certificate").fetchall()
-            return [_split(chain) for (chain,) in rows]
+            return [self._chain(chain) for (chain,) in rows]
 
     def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
         """See `Store`."""
@@ -216,7 +227,7 @@ class SQLiteStore:
                 "GROUP BY fingerprint LIMIT ?",
                 (identifier, identifier, CERTIFICATES_FOUND),
             ).fetchall()
-            return tuple(_split(chain)[0] for (chain,) in rows)
+            return tuple(self._chain(chain)[0] for (chain,) in rows)
 
     def add_certificate(self, jid: str, chain: Chain) -> bool:
         """See `Store`."""
@@ -225,7 +236,7 @@ class SQLiteStore:
             cursor = self._connection.execute(
                 "INSERT OR IGNORE INTO certificate (jid, fingerprint, chain, issuer_and_serial, key_identifier) "
                 "VALUES (?, ?, ?, ?, ?)",
-                (jid, fingerprint(chain[0]), b"".join(chain), *identifiers),
+                (jid, fingerprint_of(chain[0]), b"".join(chain), *identifiers),
             )
             self._connection.execute(
                 "DELETE FROM certificate WHERE jid = ? AND id NOT IN "
@@ -233,6 +244,23 @@ class SQLiteStore:
                 (jid, jid, CERTIFICATES_PER_JID),
             )
         return cursor.rowcount == 1
+
+    def announcements(self, jid: str) -> Mapping[bytes, bytes]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT fingerprint, announcement FROM certificate WHERE jid = ? AND announcement NOTNULL",
+                (jid,),
+            ).fetchall()
+            return {self._octets(fingerprint): self._octets(value) for fingerprint, value in rows}
+
+    def announce(self, jid: str, fingerprint: bytes, value: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE certificate SET announcement = ? WHERE jid = ? AND fingerprint = ?",
+                (value, jid, fingerprint),
+            )
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """See `Store`."""
@@ -278,6 +306,26 @@ class SQLiteStore:
         except ValueError:
             raise StoreError(f"{self._path} is damaged: it holds a decision that is none") from None
 
+    # ------------------------------------------------------------------ revocation lists
+
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO revocation_list (key, list) VALUES (?, ?)", (key, der)
+            )
+            self._connection.execute(
+                "DELETE FROM revocation_list WHERE id NOT IN "
+                "(SELECT id FROM revocation_list ORDER BY id DESC LIMIT ?)",
+                (REVOCATION_LISTS,),
+            )
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """See `Store`."""
+        with self._errors():
+            rows = self._connection.execute("SELECT list FROM revocation_list ORDER BY id").fetchall()
+            return [self._octets(each) for (each,) in rows]
+
     def close(self) -> None:
         """See `Store`."""
         with self._errors():
@@ -291,9 +339,3 @@ def _create_private(path: Path) -> None:
     except FileExistsError:
         if path.is_file() and path.stat().st_mode & 0o077:
             path.chmod(0o600)
-
-
-def _split(chain: object) -> Chain:
-    if not isinstance(chain, bytes):
-        raise ASN1Error("a certificate that is no octets")
-    return tuple(Reader(chain).elements(limit=32))

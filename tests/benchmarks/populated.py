@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from slixmpp_e2e.certificates.store import MemoryStore, read_identifiers
+from slixmpp_e2e.certificates.store import MemoryStore, fingerprint_of, read_identifiers
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.decisions import sum_up
-from slixmpp_e2e.stores.schema import fingerprint
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.pki import PKI
 
@@ -73,7 +72,7 @@ def fill_sqlite(path: Path, make: Callable[[int], bytes], above: bytes, peers: i
             "INSERT INTO certificate (jid, fingerprint, chain, issuer_and_serial, key_identifier) "
             "VALUES (?, ?, ?, ?, ?)",
             (
-                (peer(number), fingerprint(leaf), leaf + above, *read_identifiers(leaf))
+                (peer(number), fingerprint_of(leaf), leaf + above, *read_identifiers(leaf))
                 for number in range(peers)
                 for leaf in (make(number),)
             ),

@@ -21,36 +21,40 @@ def own(jid: str = JULIET, *, begins=MOMENT - DAY, ends=MOMENT + 100 * DAY):
 def test_what_is_valid_follows_at_once():
     first, second = own(), own()
     succession = Succession(first)
-    succession.add(second, first, MOMENT)
+    succession.add(second, MOMENT)
     assert len(succession) == 1
-    assert succession.due(MOMENT) is second
+    assert succession.advance(MOMENT)
+    assert succession.current is second
     assert len(succession) == 0
-    assert succession.due(MOMENT) is None
+    assert not succession.advance(MOMENT)
 
 
 def test_what_is_not_valid_yet_waits():
     first, second = own(), own(begins=MOMENT + DAY)
     succession = Succession(first)
-    succession.add(second, first, MOMENT)
-    assert succession.due(MOMENT) is None
+    succession.add(second, MOMENT)
+    assert not succession.advance(MOMENT)
     assert len(succession) == 1
-    assert succession.due(MOMENT + DAY) is second
+    assert succession.advance(MOMENT + DAY)
+    assert succession.current is second
 
 
 def test_of_several_the_newest_that_is_valid_counts_and_later_ones_keep_waiting():
     first, second, third, fourth = own(), own(), own(), own(begins=MOMENT + DAY)
     succession = Succession(first)
     for each in (second, third, fourth):
-        succession.add(each, first, MOMENT)
-    assert succession.due(MOMENT) is third
-    assert succession.due(MOMENT) is None
-    assert succession.due(MOMENT + DAY) is fourth
+        succession.add(each, MOMENT)
+    assert succession.advance(MOMENT)
+    assert succession.current is third
+    assert not succession.advance(MOMENT)
+    assert succession.advance(MOMENT + DAY)
+    assert succession.current is fourth
 
 
 def test_all_of_them_are_ours():
     first, second = own(), own(begins=MOMENT + DAY)
     succession = Succession(first)
-    succession.add(second, first, MOMENT)
+    succession.add(second, MOMENT)
     assert all(succession.includes(each.certificate.fingerprint) for each in (first, second))
     assert not succession.includes(own().certificate.fingerprint)
 
@@ -60,6 +64,6 @@ def test_another_name_or_an_expired_certificate_does_not_follow():
     succession = Succession(first)
     for wrong in (own("romeo@example.net"), own(begins=MOMENT - 9 * DAY, ends=MOMENT - DAY)):
         with pytest.raises(CertificateError):
-            succession.add(wrong, first, MOMENT)
+            succession.add(wrong, MOMENT)
         assert not succession.includes(wrong.certificate.fingerprint)
     assert len(succession) == 0

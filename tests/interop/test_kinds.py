@@ -9,11 +9,11 @@ from xml.etree.ElementTree import Element
 
 import pytest
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import RemoteError
 from slixmpp_e2e.gateway import unwrap, wrap
 from slixmpp_e2e.policy import Level, read_policy
-from slixmpp_e2e.protection import Unprotected
 from tests.accounts import Clock, account
 from tests.elements import same, stanza
 from tests.interop import documents

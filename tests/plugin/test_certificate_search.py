@@ -10,6 +10,7 @@ from slixmpp import JID
 from slixmpp_e2e import ConfigurationError
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.plugin.certificate_search import CertificateSearch
+from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.stanzas import Stanza
 from slixmpp_e2e.protection import Protection
@@ -51,7 +52,14 @@ class Room:
             60,
         )
         self.search = CertificateSearch(
-            self.xmpp, protection, shelves, self.ask, self.parking, Counter(), lambda: self.time, 0.05
+            self.xmpp,
+            Opening(protection),
+            shelves,
+            self.ask,
+            self.parking,
+            Counter(),
+            lambda: self.time,
+            0.05,
         )
         self.parking.look_for = self.search.find
 

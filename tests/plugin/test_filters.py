@@ -33,8 +33,8 @@ class Filtered:
             self.xmpp, pki.options(name, peer_certificates=introduce(pki, peer), **options)
         )
         self.plugin = self.xmpp.plugin["e2e"]
-        self.seal = self.plugin._outbound.seal
-        self.unseal = self.plugin._inbound.unseal
+        self.seal = self.plugin._departures.seal
+        self.unseal = self.plugin._arrivals.unseal
 
     def message(self, to: str, body: str, **more: Any) -> slixmpp.Message:
         return self.xmpp.make_message(to, body, mtype="chat", **more)
@@ -170,7 +170,7 @@ async def test_nothing_leaves_when_protecting_fails_in_a_way_nobody_foresaw(rome
     def fail(*_: Any, **__: Any) -> str:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(type(romeo.plugin.protection), "protect", fail)
+    monkeypatch.setattr(type(romeo.plugin.protection), "plan", fail)
     assert romeo.seal(romeo.message("juliet@localhost", "SECRET")) is None
     assert [failure.error.code for failure in romeo.failures.sent] == ["local-error"]
 

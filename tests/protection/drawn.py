@@ -128,5 +128,5 @@ def taught(endpoint: Endpoint) -> tuple[object, ...]:
         tuple(protection.store.all_certificates()),
         tuple(protection.store._replay._signers),
         len(protection.peers._announced),
-        len(protection._presence),
+        len(protection._arriving._presence),
     )

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import RemoteError
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import Unprotected
 from slixmpp_e2e.report import SecurityReport
 from tests.accounts import Clock, account
 from tests.elements import same, stanza

@@ -7,11 +7,11 @@ from xml.etree.ElementTree import Element
 import pytest
 from hypothesis import example, given
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import LocalError, SignatureError
 from slixmpp_e2e.policy import Level, read_policy
-from slixmpp_e2e.protection import Unprotected
 from tests.accounts import Clock, account
 from tests.elements import same, stanza
 from tests.pki import PKI

@@ -40,7 +40,7 @@ def test_its_keeper_cannot_try_one_change_after_the_other(sender, receiver, live
         error = refusal(receiver, forged, archived=True, allow_unsigned=True)
         assert (error.reason, error.stale) == ("seen", None)
     assert unprotect(receiver, text, archived=True).report.signer_trusted
-    assert len(receiver._claimed) == 1
+    assert len(receiver._arriving._claimed) == 1
 
 
 def test_a_change_that_came_first_blocks_the_one_that_arrives_not_the_other_way_round(sender, receiver):

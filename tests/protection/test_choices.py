@@ -1,5 +1,7 @@
 """What peers announce decides how they are written to (ERRATA E30), and what a policy allows is read."""
 
+from dataclasses import replace
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -7,16 +9,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from slixmpp.jid import JID
 
+from slixmpp_e2e.certificates.announcement import Announcement
 from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.cms.algorithms import AES128_CBC
 from slixmpp_e2e.cms.asn1 import SET, sequence, tlv
-from slixmpp_e2e.cms.capabilities import SMIME_CAPABILITIES, preference_attribute
+from slixmpp_e2e.cms.capabilities import EVERYTHING, SMIME_CAPABILITIES, UNKNOWN, preference_attribute
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.recipients import RSA_PKCS1
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data
-from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificatesOnlyError, NoCertificateError
+from slixmpp_e2e.errors import DECRYPTION_FAILED, CertificatesOnlyError, NoCertificateError, StoreError
 from slixmpp_e2e.formats.rfc3923 import write_certificates
-from slixmpp_e2e.freshness import format_date_time, to_datetime
+from slixmpp_e2e.freshness import SECOND, format_date_time, to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from tests.accounts import account
@@ -92,6 +96,101 @@ class TestCapabilities:
         assert len(receiver.peers._announced) == 0
 
 
+class CountingStore(MemoryStore):
+    """A store that counts what is written of announcements."""
+
+    def __init__(self) -> None:
+        super().__init__(started=0)
+        self.written = 0
+
+    def announce(self, jid: str, fingerprint: bytes, value: bytes) -> None:
+        self.written += 1
+        super().announce(jid, fingerprint, value)
+
+
+class TestAnnouncementsAreKept:
+    @pytest.fixture
+    def store(self):
+        return CountingStore()
+
+    @pytest.fixture
+    def romeos(self, pki, romeo, clock, store):
+        """Romeo, as often as he is started."""
+        return lambda: account(pki, romeo, clock, store=store)
+
+    @pytest.mark.requirement("3851-2.7.1-1")
+    def test_what_was_announced_counts_after_a_restart(self, sender, romeos):
+        unprotect(romeos(), protect(sender))
+        assert algorithms(back(romeos(), sender)) == ("aes256-gcm", "rsa-oaep-sha256")
+
+    def test_what_cannot_be_read_was_never_said_and_is_said_again(self, sender, romeos, store, clock):
+        unprotect(romeos(), protect(sender))
+        fingerprint = sender.identity.certificate.fingerprint
+        store.announce(JULIET.bare, fingerprint, b"of a later version")
+        assert algorithms(back(romeos(), sender)) == ("aes128-cbc", "rsa-pkcs1")
+        clock.pass_seconds(1)
+        sender.forget_inclusion(ROMEO)
+        unprotect(romeos(), protect(sender))
+        assert algorithms(back(romeos(), sender)) == ("aes256-gcm", "rsa-oaep-sha256")
+
+    def test_it_is_written_once_a_day_and_not_with_every_stanza(self, sender, romeos, store, clock):
+        by = romeos()
+        for hour in range(24):
+            unprotect(by, protect(sender))
+            sender.forget_inclusion(ROMEO)
+            unprotect(romeos(), protect(sender))
+            sender.forget_inclusion(ROMEO)
+            assert store.written == 1, hour
+            clock.pass_seconds(3600)
+        unprotect(by, protect(sender))
+        assert store.written == 2
+
+    def test_another_announcement_is_written_at_once(self, sender, romeos, store, clock):
+        by = romeos()
+        unprotect(by, protect(sender))
+        (before,) = store.announcements(JULIET.bare).values()
+        clock.pass_seconds(1)
+        changed = replace(Announcement.from_der(before), capabilities=UNKNOWN)
+        store.announce(JULIET.bare, sender.identity.certificate.fingerprint, changed.to_der())
+        sender.forget_inclusion(ROMEO)
+        unprotect(romeos(), protect(sender))
+        (after,) = store.announcements(JULIET.bare).values()
+        assert Announcement.from_der(after).capabilities == EVERYTHING
+        assert store.written == 3
+
+    @pytest.mark.parametrize(
+        ("later", "counts"),
+        [(3600, "what was kept"), (-3600, "what was kept"), (24 * 3600, "what comes late")],
+    )
+    def test_after_a_restart_what_comes_late_must_be_newer_than_any_repetition(
+        self, sender, romeos, store, clock, later, counts
+    ):
+        unprotect(romeos(), protect(sender))
+        ((fingerprint, said),) = store.announcements(JULIET.bare).items()
+        kept = replace(Announcement.from_der(said), capabilities=UNKNOWN)
+        sender.forget_inclusion(ROMEO)
+        clock.pass_seconds(48 * 3600)
+        late, dated = protect(sender), clock()
+        store.announce(JULIET.bare, fingerprint, replace(kept, timestamp=dated - later * SECOND).to_der())
+        clock.pass_seconds(72 * 3600)
+        by = romeos()
+        unprotect(by, late, delayed_since=dated)
+        expected = (
+            ("aes128-cbc", "rsa-pkcs1") if counts == "what was kept" else ("aes256-gcm", "rsa-oaep-sha256")
+        )
+        assert algorithms(back(by, sender)) == expected
+
+    def test_a_store_that_cannot_write_it_loses_nothing_else(self, sender, romeos, store, monkeypatch):
+        def fail(*_: object) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(store, "announce", fail)
+        by = romeos()
+        assert unprotect(by, protect(sender)).learned
+        assert algorithms(back(by, sender)) == ("aes256-gcm", "rsa-oaep-sha256")
+        assert store.written == 0
+
+
 class TestEncryptionKeyPreference:
     @pytest.fixture
     def two_keys(self, pki, juliet, romeo, clock):
@@ -99,7 +198,7 @@ class TestEncryptionKeyPreference:
         signing = pki["ed25519"]
         by = account(pki, signing, clock, peers=[romeo])
         second = identity(juliet.key, juliet.certificate, [pki.intermediate.certificate])
-        by.identity = identity(
+        by.succession.current = identity(
             signing.key, signing.certificate, [pki.intermediate.certificate], encryption=second
         )
         by.add_decryption_key(second)
@@ -124,7 +223,7 @@ class TestEncryptionKeyPreference:
         clock.pass_seconds(1)
         newer = account(pki, juliet, clock, peers=[romeo])
         second = identity(other.key, other.certificate, [pki.intermediate.certificate])
-        newer.identity = identity(
+        newer.succession.current = identity(
             juliet.key, juliet.certificate, [pki.intermediate.certificate], encryption=second
         )
         newer.add_decryption_key(second)
@@ -138,7 +237,7 @@ class TestEncryptionKeyPreference:
         for one, preferred in ((juliet, other), (other, juliet)):
             by = account(pki, one, clock, peers=[romeo])
             second = identity(preferred.key, preferred.certificate, [pki.intermediate.certificate])
-            by.identity = identity(
+            by.succession.current = identity(
                 one.key, one.certificate, [pki.intermediate.certificate], encryption=second
             )
             unprotect(receiver, protect(by))

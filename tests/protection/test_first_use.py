@@ -68,7 +68,7 @@ def test_the_preferred_certificate_is_kept_with_the_signers(pki, juliet, romeo, 
     signing = pki["p-256"]
     by = account(pki, signing, clock, peers=[romeo])
     second = identity(juliet.key, juliet.certificate)
-    by.identity = identity(signing.key, signing.certificate, encryption=second)
+    by.succession.current = identity(signing.key, signing.certificate, encryption=second)
     by.add_decryption_key(second)
     unprotect(trusting, protect(by))
     assert kept.decisions(JULIET.bare) == {

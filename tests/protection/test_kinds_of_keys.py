@@ -11,8 +11,9 @@ from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import AES256_GCM, CIPHERS_BY_NAME
 from slixmpp_e2e.errors import BAD_TIMESTAMP, DECRYPTION_FAILED
+from slixmpp_e2e.options import Options
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import Options, Protection
+from slixmpp_e2e.protection import Protection
 from tests.accounts import account
 from tests.certificates.building import end_entity, key_usage
 from tests.elements import stanza

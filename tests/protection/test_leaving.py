@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from slixmpp.jid import JID
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
@@ -18,7 +19,7 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import Protection, Unprotected
+from slixmpp_e2e.protection import Protection
 from tests.accounts import account
 from tests.certificates.building import end_entity, key_usage
 from tests.elements import stanza

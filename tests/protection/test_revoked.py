@@ -5,10 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.revocation import RevocationChecker
-from slixmpp_e2e.certificates.store import MemoryStore
-from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import DECRYPTION_FAILED, UNVERIFIED_SIGNATURE, NoCertificateError, SignatureError
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
@@ -28,13 +25,7 @@ def asking(
     checker = RevocationChecker(policy)
     for der in lists:
         checker.lists.add(der)
-    found = account(pki, entity, clock, peers=peers)
-    judging = Authority(
-        MemoryStore(started=0), paths=PathValidator([pki.root.certificate]), revocation=checker
-    )
-    return Protection(
-        found.identity, judging, found.store, clock, options=found.options, configured=found.configured
-    )
+    return account(pki, entity, clock, peers=peers, revocation=checker)
 
 
 @pytest.fixture(scope="module")

@@ -144,8 +144,8 @@ class TestOurKeys:
     @pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
     def test_time_can_be_spent_in_vain_with_every_key(self, pki, clock, name):
         spender = account(pki, pki[name], clock)
-        spender._decoy(b"x", True)
-        spender._decoy(b"x", False)
+        spender._arriving._decoy(b"x", True)
+        spender._arriving._decoy(b"x", False)
 
     def test_who_can_only_sign_still_answers_envelopes_alike(self, pki, clock, sender):
         error = refusal(account(pki, pki["ed25519"], clock), protect(sender))

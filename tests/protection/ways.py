@@ -5,10 +5,11 @@ from xml.etree.ElementTree import Element, fromstring, tostring
 import pytest
 from slixmpp.jid import JID
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.errors import RemoteError
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import Protection, Unprotected
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import stanza_type
 from tests.elements import stanza
 from tests.formats.objects import JULIET, ROMEO, outer

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import RemoteError
 from slixmpp_e2e.policy import read_policy
-from slixmpp_e2e.protection import Unprotected
 from tests.accounts import Clock, account
 from tests.formats.objects import DATED, FROM, TO, enveloped, message_cpim, opaque, signed_der, signer
 from tests.pki import PKI

@@ -246,7 +246,7 @@ def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict
 
 def _forget(romeo: Party) -> None:
     """Forget the encrypted keys that came before: otherwise every forgery but the first ends with that."""
-    romeo.xmpp.plugin["e2e"].protection._claimed = ClaimedKeys()
+    romeo.xmpp.plugin["e2e"].protection._arriving._claimed = ClaimedKeys()
 
 
 def _fresh(stanza: Any) -> Any:

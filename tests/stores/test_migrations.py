@@ -47,6 +47,31 @@ CREATE TABLE decision (
 PRAGMA user_version = 2;
 """
 )
+#: As the third version wrote it, with a certificate and a decision.
+THIRD = """
+CREATE TABLE certificate (
+    id INTEGER PRIMARY KEY, jid TEXT NOT NULL, fingerprint BLOB NOT NULL, chain BLOB NOT NULL,
+    issuer_and_serial BLOB, key_identifier BLOB, UNIQUE (jid, fingerprint)
+);
+CREATE INDEX certificate_by_issuer ON certificate (issuer_and_serial);
+CREATE INDEX certificate_by_key ON certificate (key_identifier);
+CREATE TABLE decision (
+    jid TEXT NOT NULL, fingerprint BLOB NOT NULL, trust TEXT NOT NULL, PRIMARY KEY (jid, fingerprint)
+) WITHOUT ROWID;
+CREATE TABLE signer (
+    jid TEXT PRIMARY KEY, floor INTEGER NOT NULL, newest INTEGER NOT NULL, entries INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE seen (
+    jid TEXT NOT NULL, digest BLOB NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
+    PRIMARY KEY (jid, digest)
+) WITHOUT ROWID;
+CREATE INDEX seen_by_timestamp ON seen (jid, timestamp);
+CREATE TABLE everybody (floor INTEGER NOT NULL, decisions BLOB NOT NULL);
+INSERT INTO everybody VALUES (0, x'0e901473633ef8666d867f8027ec4425e75888bae7a070fc341d4a100ba1026d');
+PRAGMA application_id = 0x65326578;
+INSERT INTO decision VALUES ('juliet@example.com', x'0102', 'verified');
+PRAGMA user_version = 3;
+"""
 
 
 @pytest.fixture
@@ -102,6 +127,27 @@ def test_the_certificates_of_the_second_version_can_be_found_by_identifier(opene
         assert remembers(store)
         assert not store.add_certificate(JULIET, (juliet.der,))
         store.close()
+
+
+def test_what_the_third_version_had_is_there_and_what_is_announced_is_kept_beside_it(opened, path, juliet):
+    write(
+        path,
+        THIRD,
+        "INSERT INTO certificate (jid, fingerprint, chain) VALUES (?, ?, ?)",
+        (JULIET, juliet.parsed.fingerprint, juliet.der),
+    )
+    store = opened(path)
+    assert store.decisions(JULIET) == {b"\x01\x02": Trust.VERIFIED}
+    assert store.certificates(JULIET) == ((juliet.der,),)
+    assert store.announcements(JULIET) == {}
+    assert list(store.revocation_lists()) == []
+    store.announce(JULIET, juliet.parsed.fingerprint, b"said")
+    store.add_revocation_list(b"key", b"list")
+    store.close()
+    store = opened(path)
+    assert store.announcements(JULIET) == {juliet.parsed.fingerprint: b"said"}
+    assert list(store.revocation_lists()) == [b"list"]
+    assert remembers(store)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(opened, path, juliet):

@@ -15,6 +15,7 @@ from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.schema import VERSION
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 
 NOW = 1_772_366_400 * SECOND
@@ -174,7 +175,7 @@ class TestWhatIsNoStore:
         store = opened(path)
         store.decide(JULIET, PIN, Trust.PINNED)
         store.close()
-        raw(path, "PRAGMA user_version = 4")
+        raw(path, f"PRAGMA user_version = {VERSION + 1}")
         before = path.read_bytes()
         self.refused(path, "another version")
         assert path.read_bytes() == before

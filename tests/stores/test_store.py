@@ -1,13 +1,17 @@
 """The contract of a store: certificates and decisions, in memory and in a file."""
 
+import random
+
 import pytest
 
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
     CERTIFICATES_PER_JID,
+    REVOCATION_LISTS,
     Chain,
     MemoryStore,
     Store,
+    fingerprint_of,
 )
 from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.report import Trust
@@ -19,6 +23,11 @@ JULIET, ROMEO = "juliet@example.com", "romeo@example.net"
 def chain(number: int, *above: int) -> Chain:
     """A leaf with what came along; any DER elements will do, nothing here reads a certificate."""
     return tuple(octet_string(b"%d" % each * 50) for each in (number, *above))
+
+
+def leaf(number: int) -> bytes:
+    """Return the fingerprint of the leaf of `chain`."""
+    return fingerprint_of(chain(number)[0])
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -104,6 +113,72 @@ class TestFinding:
         assert store.add_certificate(JULIET, chain(1))
         assert store.find_certificates(b"") == ()
         assert store.certificates(JULIET) == (chain(1),)
+
+
+class TestAnnouncements:
+    def test_at_first_nothing_was_announced(self, store):
+        store.add_certificate(JULIET, chain(1))
+        assert store.announcements(JULIET) == {}
+
+    def test_the_last_one_counts_for_this_certificate_and_this_jid(self, store):
+        for jid, number in ((JULIET, 1), (JULIET, 2), (ROMEO, 1)):
+            store.add_certificate(jid, chain(number))
+        store.announce(JULIET, leaf(1), b"before")
+        store.announce(JULIET, leaf(1), b"now")
+        store.announce(JULIET, leaf(2), b"")
+        assert store.announcements(JULIET) == {leaf(1): b"now", leaf(2): b""}
+        assert store.announcements(ROMEO) == {}
+
+    def test_of_a_certificate_that_is_not_kept_for_the_jid_nothing_is_kept(self, store):
+        store.add_certificate(ROMEO, chain(1))
+        store.announce(JULIET, leaf(1), b"said")
+        store.add_certificate(JULIET, chain(1))
+        assert store.announcements(JULIET) == store.announcements(ROMEO) == {}
+
+    def test_it_goes_with_its_certificate_and_does_not_come_back_with_it(self, store):
+        store.add_certificate(JULIET, chain(0))
+        store.add_certificate(ROMEO, chain(0))
+        for jid in (JULIET, ROMEO):
+            store.announce(jid, leaf(0), b"said")
+        for number in range(1, CERTIFICATES_PER_JID):
+            store.add_certificate(JULIET, chain(number))
+        assert store.announcements(JULIET) == {leaf(0): b"said"}
+        store.add_certificate(JULIET, chain(CERTIFICATES_PER_JID))
+        assert store.announcements(JULIET) == {}
+        store.add_certificate(JULIET, chain(0))
+        assert store.announcements(JULIET) == {}
+        assert store.announcements(ROMEO) == {leaf(0): b"said"}
+
+    def test_learning_a_known_certificate_again_leaves_it_alone(self, store):
+        store.add_certificate(JULIET, chain(1))
+        store.announce(JULIET, leaf(1), b"said")
+        assert not store.add_certificate(JULIET, chain(1, 9))
+        assert store.announcements(JULIET) == {leaf(1): b"said"}
+
+
+class TestRevocationLists:
+    def test_at_first_there_are_none(self, store):
+        assert list(store.revocation_lists()) == []
+
+    def test_each_key_has_one_and_what_was_kept_last_is_the_last(self, store):
+        for key, value in ((b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"", b"4")):
+            store.add_revocation_list(key, value)
+        assert list(store.revocation_lists()) == [b"2", b"3", b"4"]
+
+    def test_a_key_and_a_list_may_be_long(self, store):
+        noise = random.Random(3923).randbytes  # of which nothing is saved by compression
+        key, value = noise(10_000), noise(1 << 20)
+        store.add_revocation_list(key, value[:-1])
+        store.add_revocation_list(key, value)
+        assert list(store.revocation_lists()) == [value]
+
+    def test_the_one_that_was_kept_first_goes_when_there_are_too_many(self, store):
+        for number in range(REVOCATION_LISTS):
+            store.add_revocation_list(b"%d" % number, b"old %d" % number)
+        store.add_revocation_list(b"0", b"new 0")
+        store.add_revocation_list(b"x", b"new x")
+        kept = [b"old %d" % number for number in range(2, REVOCATION_LISTS)]
+        assert list(store.revocation_lists()) == [*kept, b"new 0", b"new x"]
 
 
 class TestDecisions:

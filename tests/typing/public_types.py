@@ -25,6 +25,7 @@ from slixmpp_e2e import (
     TimestampError,
     Trust,
 )
+from slixmpp_e2e.stores.ldap import LDAPResolver
 
 Stanza = slixmpp.Message | slixmpp.Presence | slixmpp.Iq
 
@@ -99,6 +100,13 @@ def what_events_carry(lost: SendFailure, refused: ReceiveFailure) -> None:
     assert_type(refused.stanza, Stanza)
     assert_type(refused.error, E2EError)
     assert_type(refused.skew, float | None)
+
+
+def what_looks_into_directories() -> CertificateResolver:
+    """What stands in `resolvers` for a directory."""
+    return LDAPResolver(
+        "ldaps://ldap.example.com/???(mail={bare})", bind_dn="cn=me", password="x", ca_file="ca"
+    )
 
 
 def what_errors_say(error: E2EError) -> str:

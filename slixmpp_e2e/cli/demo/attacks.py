@@ -78,7 +78,9 @@ async def impersonate(stage: Stage) -> Attack:
     forged["from"] = JULIET
     plugin = stage.mallory.plugin["e2e"]
     own = plugin.protection.identity
-    plugin.protection.identity = replace(own, jids=own.jids | {JID(JULIET).bare})  # it would not lie for her
+    plugin.protection.succession.current = replace(
+        own, jids=own.jids | {JID(JULIET).bare}
+    )  # it would not lie for her
     outer = await plugin.protect(forged)
     trial = _Trial(stage.romeo)
     stage.romeo.wire.inject(str(outer).encode())

@@ -1,0 +1,373 @@
+"""What arrives: opened, judged by who signed it, and taken in once.
+
+In two steps, because between them the replay record is asked, and somebody may have to wait for its answer:
+`judge` says all that can be said without it, `conclude` what its answer means.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Protocol
+from xml.etree.ElementTree import Element
+
+from slixmpp.jid import JID
+
+from slixmpp_e2e.certificates.path import check_usage
+from slixmpp_e2e.certificates.peers import PeerCertificates
+from slixmpp_e2e.certificates.succession import Succession
+from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
+from slixmpp_e2e.cms.algorithms import SHA256, Random
+from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.recipients import DecryptionKeys
+from slixmpp_e2e.cms.signed_data import SignedData, VerifiedSigner, parse_signed_data, sign
+from slixmpp_e2e.errors import (
+    NOT_ACCEPTABLE,
+    CertificateError,
+    MalformedError,
+    RemoteError,
+    SignatureError,
+    StoreError,
+    TimestampError,
+)
+from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
+from slixmpp_e2e.formats.content import Content, read_content
+from slixmpp_e2e.freshness import Admission, Freshness, assess, check_window, judge_archived, to_datetime
+from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.options import Options
+from slixmpp_e2e.report import SecurityReport, Trust
+from slixmpp_e2e.reporting import build_report, dated
+from slixmpp_e2e.stanza import Outer
+from slixmpp_e2e.tables import Recent
+
+_JIDS: Final = 4096
+_STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {
+    "old": "old",
+    "future": "future",
+    "seen": "seen",
+    "decreasing": "old",  # presence that a newer one has overtaken
+}
+
+
+class Account(Protocol):
+    """Whom it arrives at, and what he goes by (`protection.Protection`)."""
+
+    @property
+    def authority(self) -> Authority:
+        """Who decides about certificates."""
+
+    @property
+    def peers(self) -> PeerCertificates:
+        """The certificates of peers."""
+
+    @property
+    def succession(self) -> Succession:
+        """Our own identities."""
+
+    @property
+    def options(self) -> Options:
+        """The choices that are left open."""
+
+    @property
+    def now(self) -> Callable[[], int]:
+        """Nanoseconds since 1970."""
+
+    @property
+    def random(self) -> Random:
+        """Where randomness comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unprotected:
+    """A stanza that came out of its protection, and what happened on the way."""
+
+    stanza: Element
+    report: SecurityReport
+    #: The certificate was not known before.
+    learned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the replay record is asked: see `freshness.ReplayRecord.admit`."""
+
+    signer: str
+    digest: bytes
+    timestamp: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """Who signed, and why he is believed."""
+
+    signer: VerifiedSigner
+    hints: Sequence[ParsedCertificate]
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A stanza about which everything is known but whether it came before."""
+
+    outer: Outer
+    content: Content
+    report: SecurityReport
+    claims: Claims
+    delayed_since: int | None
+    #: None: its timestamp is judged, and nobody is to be asked.
+    question: Question | None = None
+    signature: _Signature | None = None
+
+
+@dataclass(slots=True)
+class Arriving:
+    """Opens and judges what arrives at an account."""
+
+    account: Account
+    keys: DecryptionKeys
+    _claimed: ClaimedKeys = field(default_factory=ClaimedKeys)
+    #: The timestamp of the last presence of a full JID.
+    _presence: Recent[str, int] = field(default_factory=lambda: Recent(_JIDS))
+    _sample_der: bytes = field(init=False)
+    _sample: SignedData = field(init=False)
+
+    def __post_init__(self) -> None:
+        signer = self.account.succession.current.signer
+        self._sample_der = sign(b"a sample", signer, signing_time=to_datetime(self.account.now()))
+        self._sample = parse_signed_data(self._sample_der)
+
+    def __len__(self) -> int:
+        return len(self._claimed) + len(self._presence)
+
+    # ------------------------------------------------------------------ the first step
+
+    def judge(
+        self,
+        text: str,
+        outer: Outer,
+        *,
+        delayed_since: int | None = None,
+        archived: bool = False,
+        allow_unsigned: bool = False,
+    ) -> Judged:
+        """Open the text of an `<e2e/>` element, and judge all but whether it came before.
+
+        See `protection.Protection.unprotect`. Where there is a `question`, whoever can't get it answered must
+        `release` the result.
+        """
+        _check_comparable(outer.sender)
+        options = self.account.options
+        claims = Claims(
+            self._claimed,
+            archived=archived,
+            # shown as seen once more: the very same object, of which a signature will say that it is
+            show_repeated=options.open_repeated and outer.kind != "iq" and not allow_unsigned,
+            silent=options.open_repeated,
+        )
+        opener = rfc3923.Opener(
+            self.keys,
+            self.account.peers.pool,
+            self._decoy,
+            claims.claim,
+            allow_sha1=options.allow_sha1,
+            allow_3des=options.allow_3des,
+            allow_unsigned=allow_unsigned,
+            random=self.account.random,
+        )
+        with claims:
+            opened = opener.open_object(text)
+            if opened.signer is None:
+                try:
+                    return self._judge_unsigned(opened, outer, claims, delayed_since, archived=archived)
+                except RemoteError as error:
+                    error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
+                    raise
+            return self._judge_signed(opened, opened.signer, outer, claims, delayed_since, archived=archived)
+
+    def _judge_signed(
+        self,
+        opened: rfc3923.Opened,
+        signer: VerifiedSigner,
+        outer: Outer,
+        claims: Claims,
+        delayed_since: int | None,
+        *,
+        archived: bool,
+    ) -> Judged:
+        hints = self.account.peers.parse(opened.certificates)
+        try:
+            decision = self._decide(outer.sender, signer.certificate, hints, opened.crls)
+        except RemoteError as error:
+            if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
+                error.conceal()
+            raise
+        try:
+            content = self._read(opened, outer)
+        except MalformedError as error:
+            error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
+            raise
+        report = build_report(opened, outer, decision, content.timestamp)
+        if archived:
+            if decision.first_use:  # nothing is decided by what an archive shows
+                report = replace(report, trust=Trust.UNTRUSTED)
+            report = dated(report, self._archived(content, delayed_since), "archive")
+            return Judged(outer, content, report, claims, delayed_since)
+        now = self.account.now()
+        try:
+            skew = self._check_window(content, now, delayed_since)
+        except TimestampError as error:
+            raise _stale(error, content, report) from None
+        question = Question(bare(outer.sender), signer.attributes_digest, content.timestamp, now)
+        signature = _Signature(signer, hints, decision)
+        return Judged(outer, content, replace(report, skew=skew), claims, delayed_since, question, signature)
+
+    def _judge_unsigned(
+        self,
+        opened: rfc3923.Opened,
+        outer: Outer,
+        claims: Claims,
+        delayed_since: int | None,
+        *,
+        archived: bool,
+    ) -> Judged:
+        """Deliver what nobody signed, as what it is; the replay record stays untouched (ERRATA E29)."""
+        content = self._read(opened, outer)
+        report = build_report(opened, outer, None, content.timestamp)
+        if archived:
+            report = dated(report, self._archived(content, delayed_since))
+        else:
+            report = replace(report, skew=self._check_window(content, self.account.now(), delayed_since))
+        return Judged(outer, content, report, claims, delayed_since)
+
+    def _read(self, opened: rfc3923.Opened, outer: Outer) -> Content:
+        return read_content(
+            opened.content,
+            outer,
+            signing_time=opened.signer.signing_time if opened.signer else None,
+            allow_early_draft=self.account.options.allow_early_draft,
+        )
+
+    def _check_window(self, content: Content, now: int, delayed_since: int | None) -> float:
+        window = self.account.options.window
+        return check_window(content.timestamp, now, delayed_since=delayed_since, window=window)
+
+    def _archived(self, content: Content, stored: int | None) -> Freshness:
+        account = self.account
+        return judge_archived(content.timestamp, stored, account.now(), window=account.options.window)
+
+    # ------------------------------------------------------------------ who it is
+
+    def _decide(
+        self,
+        sender: JID,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
+    ) -> Decision:
+        account = self.account
+        if (
+            account.succession.includes(certificate.fingerprint)
+            and bare(sender) in account.succession.current.jids
+        ):
+            return self._decide_own(certificate)
+        jid, at = bare(sender), to_datetime(account.now())
+        try:
+            try:
+                return account.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
+            except UntrustedError:
+                before = account.peers.chain_of(jid, certificate)
+                if not before:
+                    raise
+                more = [*hints, *before]
+                return account.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
+        except ChangedCertificateError as error:
+            raise SignatureError(str(error), reason="certificate-changed") from None
+        except UntrustedError as error:
+            raise SignatureError(str(error), reason=error.why) from None
+
+    def _decide_own(self, certificate: ParsedCertificate) -> Decision:
+        """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
+        try:
+            self.account.succession.current.check_validity(to_datetime(self.account.now()))
+            certificate.check_strength()
+            check_usage(certificate.certificate, "sign")
+        except CertificateError as error:
+            raise SignatureError(str(error), reason="untrusted") from None
+        return Decision(Trust.PINNED, (certificate.certificate,))
+
+    # ------------------------------------------------------------------ the second step
+
+    def release(self, judged: Judged) -> None:
+        """Let it come again: nobody could say whether it came before."""
+        judged.claims.release()
+
+    def conclude(self, judged: Judged, admission: Admission | None) -> Unprotected:
+        """Return what is in a stanza, given the answer to its `question`; see `protection.Protection.unprotect`."""
+        if judged.question is None or judged.signature is None or admission is None:
+            assert judged.question is None
+            return Unprotected(judged.content.stanza, judged.report, learned=False)
+        with judged.claims:
+            return self._take_in(judged, judged.signature, judged.question, admission)
+
+    def _take_in(
+        self, judged: Judged, signature: _Signature, question: Question, admission: Admission
+    ) -> Unprotected:
+        content, report, jid = judged.content, judged.report, question.signer
+        assert report.skew is not None
+        try:
+            freshness = assess(
+                admission,
+                question.timestamp,
+                question.received,
+                skew=report.skew,
+                delayed_since=judged.delayed_since,
+                window=self.account.options.window,
+            )
+            if judged.outer.kind == "presence":
+                self._check_order(judged.outer.sender, content.timestamp, freshness)
+        except TimestampError as error:
+            raise _stale(error, content, report) from None
+        peers, decision = self.account.peers, signature.decision
+        if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
+            peers.decide(jid, signature.signer.certificate.fingerprint, Trust.TOFU)
+        at = to_datetime(question.received)
+        try:
+            learned = peers.learn(
+                jid, signature.signer, signature.hints, content.timestamp, decision=decision, at=at
+            )
+        except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
+            learned = False
+        return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
+
+    def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
+        """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).
+
+        One of the same moment is not older: a signature's time is in whole seconds (ERRATA E21).
+        """
+        if timestamp < (self._presence.get(sender.full) or 0):
+            raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
+        self._presence.put(sender.full, timestamp)
+
+    def _decoy(self, data: bytes, read: bool) -> None:
+        """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""
+        SHA256.digest(data)
+        sample = self._sample if read else parse_signed_data(self._sample_der)
+        info = sample.signer_infos[0]
+        key = self.account.succession.current.certificate.public_key
+        try:
+            info.scheme.verify(key, info.signature, b"something else")
+        except SignatureError:
+            return
+
+
+def _stale(error: TimestampError, content: Content, report: SecurityReport) -> TimestampError:
+    """Let an error say what it is about: authenticated, but not for now."""
+    error.stale = content.stanza, replace(report, timestamp_state=_STALE[error.reason], skew=error.skew)
+    return error
+
+
+def _check_comparable(sender: JID) -> None:
+    try:
+        bare(sender)
+    except ValueError:
+        raise SignatureError("the sender's address can't be compared", reason="name-mismatch") from None

@@ -1,0 +1,257 @@
+"""A store that is shared, as the synchronous floors see it: what was fetched lately, and what is to be written.
+
+What is read here raises `NotYet` unless it was fetched in the last two seconds. What is written counts here at once,
+and is on its way until `keep` has returned: whoever shows something to somebody because of it waits for that first.
+Nothing is answered from here while the shared store can't be reached: then `NotYet.wait` ends with `StoreError`.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from slixmpp_e2e.certificates.shared_store import Known, SharedStore
+from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, check_decision, fingerprint_of
+from slixmpp_e2e.errors import StoreError
+from slixmpp_e2e.freshness import Admission
+from slixmpp_e2e.report import Trust
+from slixmpp_e2e.tables import Recent
+from slixmpp_e2e.waiting import NotYet
+
+#: Seconds that what was fetched is used for: how long it may take until another process' decision counts here.
+FRESH: Final = 2.0
+_SIZE: Final = 4096
+
+
+class _Entry:
+    """What is kept about a JID, as far as it is known here."""
+
+    def __init__(self, known: Known, expires: float) -> None:
+        self.certificates = known.certificates
+        self.decisions = dict(known.decisions)
+        self.announcements = dict(known.announcements)
+        self.expires = expires
+
+    def is_as(self, known: Known) -> bool:
+        return (self.certificates, self.decisions, self.announcements) == (
+            known.certificates,
+            dict(known.decisions),
+            dict(known.announcements),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """Something that counts here already, and is to be kept."""
+
+    #: Changes what is known here.
+    apply: Callable[[_Entry], None]
+    #: Keeps it.
+    carry_out: Callable[[], Awaitable[object]]
+    #: Whether somebody is shown more because of it, so that it must be kept first.
+    decides: bool
+
+
+class Mirror:
+    """A `Store` over a `SharedStore`. `now` is a clock in seconds that never goes back.
+
+    `changed` is called with a JID about which something else is known than before. `admit`, `all_certificates` and
+    `all_decisions` are asked of the shared store itself.
+    """
+
+    def __init__(self, shared: SharedStore, now: Callable[[], float]) -> None:
+        self.shared = shared
+        self.changed: Callable[[str], None] = lambda _jid: None
+        self._now = now
+        self._entries: Recent[str, _Entry] = Recent(_SIZE)
+        self._found: Recent[bytes, tuple[float, tuple[bytes, ...]]] = Recent(_SIZE)
+        #: What is not carried out yet, by JID in order.
+        self._pending: dict[str, deque[_Write]] = {}
+        self._settling = False
+        self._is_open = False
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._found) + sum(map(len, self._pending.values()))
+
+    # ------------------------------------------------------------------ fetching
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Let what is known count however old it is: for a step that follows a fresh one and is done once."""
+        self._settling = True
+        try:
+            yield
+        finally:
+            self._settling = False
+
+    def _entry(self, jid: str) -> _Entry:
+        entry = self._entries.get(jid)
+        if entry is not None and (self._settling or self._now() < entry.expires):
+            return entry
+        if self._settling:
+            raise StoreError(f"what is kept about {jid} was forgotten meanwhile")
+        raise NotYet(partial(self.fetch, jid))
+
+    async def _open(self) -> None:
+        if not self._is_open:
+            await self.shared.open()
+            self._is_open = True
+
+    async def fetch(self, jid: str) -> None:
+        """Ask the shared store about a JID; raise `StoreError`."""
+        await self._open()
+        known = await self.shared.load(jid)
+        before = self._entries.get(jid)
+        entry = _Entry(known, self._now() + FRESH)
+        for write in self._pending.get(jid, ()):
+            write.apply(entry)
+        self._entries.put(jid, entry)
+        if before is not None and not before.is_as(known):
+            self.changed(jid)
+
+    def certificates(self, jid: str) -> tuple[Chain, ...]:
+        """See `Store`."""
+        return self._entry(jid).certificates
+
+    def decisions(self, jid: str) -> Mapping[bytes, Trust]:
+        """See `Store`."""
+        return dict(self._entry(jid).decisions)
+
+    def announcements(self, jid: str) -> Mapping[bytes, bytes]:
+        """See `Store`."""
+        return dict(self._entry(jid).announcements)
+
+    def find_certificates(self, identifier: bytes) -> tuple[bytes, ...]:
+        """See `Store`."""
+        found = self._found.get(identifier)
+        if found is None or found[0] <= self._now():
+            raise NotYet(partial(self._find, identifier))
+        return found[1]
+
+    async def _find(self, identifier: bytes) -> None:
+        await self._open()
+        found = await self.shared.find_certificates(identifier)
+        self._found.put(identifier, (self._now() + FRESH, found))
+
+    # ------------------------------------------------------------------ writing
+
+    async def keep(self, jid: str) -> None:
+        """Carry out what was written about a JID; raise `StoreError` if a decision could not be kept.
+
+        Then nothing that is known here counts any more: it is fetched again. What else can't be kept will be
+        learned again.
+        """
+        writes = self._pending.get(jid)
+        while writes:
+            write = writes[0]
+            try:
+                await self._open()
+                await write.carry_out()
+            except StoreError:
+                self._pending.pop(jid, None)
+                self._entries.pop(jid)
+                self.changed(jid)
+                if any(each.decides for each in writes):
+                    raise
+                return
+            if writes and writes[0] is write:
+                writes.popleft()
+        if self._pending.get(jid) is writes:
+            self._pending.pop(jid, None)
+
+    def _write(
+        self,
+        jid: str,
+        apply: Callable[[_Entry], None],
+        carry_out: Callable[[], Awaitable[object]],
+        *,
+        decides: bool = False,
+    ) -> None:
+        self._pending.setdefault(jid, deque()).append(_Write(apply, carry_out, decides))
+        entry = self._entries.get(jid)
+        if entry is not None:
+            apply(entry)
+
+    def add_certificate(self, jid: str, chain: Chain) -> bool:
+        """See `Store`."""
+        if any(each[0] == chain[0] for each in self._entry(jid).certificates):
+            return False
+
+        def apply(entry: _Entry) -> None:
+            others = (each for each in entry.certificates if each[0] != chain[0])
+            entry.certificates = (chain, *others)[:CERTIFICATES_PER_JID]
+
+        self._write(jid, apply, partial(self.shared.add_certificate, jid, chain))
+        return True
+
+    def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
+        """See `Store`; the first use of a JID is kept if no other process was first (`decide_first_use`)."""
+        check_decision(trust)
+
+        def apply(entry: _Entry) -> None:
+            entry.decisions[fingerprint] = trust
+
+        entry = self._entries.get(jid)
+        believed = entry is not None and Trust.TOFU in entry.decisions.values()
+        keep = partial(self.shared.decide, jid, fingerprint, trust)
+        if trust is Trust.TOFU and not believed:  # but not for what the first certificate names beside itself
+            keep = partial(self.shared.decide_first_use, jid, fingerprint)
+        self._write(jid, apply, keep, decides=True)
+
+    def undecide(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+
+        def apply(entry: _Entry) -> None:
+            entry.decisions.pop(fingerprint, None)
+
+        self._write(jid, apply, partial(self.shared.undecide, jid, fingerprint), decides=True)
+
+    def announce(self, jid: str, fingerprint: bytes, value: bytes) -> None:
+        """See `Store`."""
+
+        def apply(entry: _Entry) -> None:
+            if any(fingerprint_of(chain[0]) == fingerprint for chain in entry.certificates):
+                entry.announcements[fingerprint] = value
+
+        self._write(jid, apply, partial(self.shared.announce, jid, fingerprint, value))
+
+    # ------------------------------------------------------------------ asked of the shared store itself
+
+    async def take_in(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+        """Ask the shared replay record; see `ReplayRecord.admit`."""
+        await self._open()
+        return await self.shared.admit(signer, digest, timestamp, received)
+
+    async def close_shared(self) -> None:
+        """Close the shared store."""
+        self._is_open = False
+        await self.shared.close()
+
+    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+        """Raise `StoreError`: whoever asks has to wait."""
+        raise _elsewhere()
+
+    def all_certificates(self) -> Iterable[Chain]:
+        """Raise `StoreError`: whoever asks has to wait."""
+        raise _elsewhere()
+
+    def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
+        """Raise `StoreError`: whoever asks has to wait."""
+        raise _elsewhere()
+
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """Raise `StoreError`: whoever asks has to wait."""
+        raise _elsewhere()
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """Raise `StoreError`: whoever asks has to wait."""
+        raise _elsewhere()
+
+    def close(self) -> None:
+        """Do nothing: closing the shared store has to be waited for (`close_shared`)."""
+
+
+def _elsewhere() -> StoreError:
+    return StoreError("this is asked of the shared store itself, which has to be waited for")

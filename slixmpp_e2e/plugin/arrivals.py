@@ -1,0 +1,121 @@
+"""The filter of what arrives (ARCHITECTURE invariants 8 and 9).
+
+One plain filter, the last of all `in` filters, so that stream management has counted before. It never raises: an
+exception here would end the stream. What has to wait for a store or a key goes through a lane, in order for each
+peer, and is delivered from there.
+"""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from slixmpp import JID, Iq, Message, Presence
+
+from slixmpp_e2e.errors import E2EError, StoreError
+from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.forwarded import find_copy
+from slixmpp_e2e.plugin.inbound import Inbound
+from slixmpp_e2e.plugin.lanes import Lanes
+from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, kind_of
+from slixmpp_e2e.waiting import at_once
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Takes stanzas in, and hands on what was in them."""
+
+    xmpp: Any
+    inbound: Inbound
+    resumption: Resumption
+    stats: Counter[str]
+    lanes: Lanes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(self._hold_back)
+
+    def unseal(self, stanza: Any) -> Any:
+        """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
+        try:
+            if isinstance(stanza, Delivery):
+                return stanza.stanza
+            if not isinstance(stanza, (Message, Presence, Iq)):
+                self.resumption.observe(stanza)
+                return stanza
+            if self.inbound.opening.waits:
+                lane = _lane_of(stanza)
+                if self.lanes.is_busy(lane) or self._may_wait(stanza):
+                    self.lanes.put(lane, _Arrival(self, stanza))
+                    return None
+            return at_once(self.inbound.judge(stanza))
+        except Exception as error:  # noqa: BLE001 see `_drop`
+            return self._drop(stanza, error)
+
+    def _may_wait(self, stanza: Stanza) -> bool:
+        """Tell whether somebody is asked about a stanza: there is something to open, or to answer."""
+        if any(True for _ in stanza.xml.iter(E2E_TAG)):
+            return True
+        try:
+            return self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza))
+        except ValueError:  # nobody's address: nobody is asked, and nobody answered
+            return False
+
+    async def deliver(self, stanza: Stanza) -> None:
+        """Judge a stanza that waited, and deliver what is to be delivered. Never raises."""
+        try:
+            inner = await self.inbound.judge(stanza)
+        except Exception as error:  # noqa: BLE001 see `_drop`
+            self._drop(stanza, error)
+            return
+        if inner is not None:
+            vehicle = Delivery(self.xmpp)
+            vehicle.stanza = inner
+            self.xmpp.recv_stanza(vehicle)
+
+    def _drop(self, stanza: Any, error: Exception) -> None:
+        """Log what went wrong, and deliver nothing: nothing that arrives may end the stream."""
+        sender = stanza.xml.get("from")
+        log.error("a stanza from %s could not be judged and was dropped", sender, exc_info=error)
+        self.stats["internal_errors"] += 1
+
+    def _hold_back(self, full: bool) -> None:
+        """Let the server wait while too much waits here."""
+        transport = self.xmpp.transport
+        if transport is not None and full:
+            transport.pause_reading()
+        elif transport is not None:
+            transport.resume_reading()
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A stanza in a lane."""
+
+    arrivals: Arrivals
+    stanza: Stanza
+
+    async def do(self) -> None:
+        """See `lanes.Job`."""
+        await self.arrivals.deliver(self.stanza)
+
+    def abandon(self) -> None:
+        """See `lanes.Job`; the server believes that we have it, so the program hears of it."""
+        error = StoreError("the plugin was switched off while this waited to be judged")
+        self.arrivals.inbound.tell(self.stanza, error)
+
+
+def _lane_of(stanza: Stanza) -> str:
+    """Return whom a stanza must not be overtaken by others of: its sender, or whom a carbon is from or to.
+
+    Results of an archive stay with what else the account says: the answer that ends them comes behind them.
+    """
+    try:
+        copy = find_copy(stanza) if isinstance(stanza, Message) else None
+        if copy is not None and copy.peer:
+            return str(JID(copy.peer).bare)
+        return str(stanza["from"].bare)
+    except (E2EError, ValueError):
+        return ""

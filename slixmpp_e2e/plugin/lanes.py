@@ -1,0 +1,91 @@
+"""Work that has to wait for something, in order for each peer, and for several peers at the same time.
+
+Stanzas of one peer must not overtake each other (RFC 6120 10.1). So while one is being worked on, those behind it
+wait in its lane, whether or not they have anything to wait for themselves.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+log = logging.getLogger(__name__)
+
+#: How much waits until the stream is no longer read, and until it is again.
+FULL: Final = 500
+_RELIEVED: Final = 100
+
+
+class Job(Protocol):
+    """A piece of work."""
+
+    async def do(self) -> None:
+        """Do it."""
+
+    def abandon(self) -> None:
+        """Say that it will never be done."""
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Who waits for what."""
+
+    #: Called whenever too much waits (True), and when that is over (False).
+    on_full: Callable[[bool], None] = field(default=lambda _full: None)
+    _lanes: dict[str, deque[Job]] = field(default_factory=dict)
+    #: References to the tasks: the loop has none of its own.
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _waiting: int = 0
+    _is_full: bool = False
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def is_busy(self, name: str) -> bool:
+        """Tell whether something of this name would be overtaken."""
+        return name in self._lanes
+
+    def put(self, name: str, job: Job) -> None:
+        """Do a job after all others of its name."""
+        lane = self._lanes.get(name)
+        if lane is None:
+            lane = self._lanes[name] = deque()
+            self._tasks[name] = asyncio.get_running_loop().create_task(self._run(name, lane))
+        lane.append(job)
+        self._waiting += 1
+        if self._waiting >= FULL:
+            self._is_full = True
+            self.on_full(True)
+
+    async def _run(self, name: str, lane: deque[Job]) -> None:
+        try:
+            while lane:
+                try:
+                    await lane[0].do()
+                except Exception:
+                    log.exception("something for %s was not done", name)
+                    lane[0].abandon()
+                lane.popleft()
+                self._one_less()
+        finally:
+            if self._lanes.get(name) is lane:
+                del self._lanes[name], self._tasks[name]
+
+    def _one_less(self) -> None:
+        self._waiting -= 1
+        if self._is_full and self._waiting <= _RELIEVED:
+            self._is_full = False
+            self.on_full(False)
+
+    def close(self) -> None:
+        """Abandon everything, what is being done as well."""
+        lanes, tasks = self._lanes, self._tasks
+        self._lanes, self._tasks = {}, {}
+        for task in tasks.values():
+            task.cancel()
+        for lane in lanes.values():
+            for job in lane:
+                job.abandon()
+                self._one_less()
