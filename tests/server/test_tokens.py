@@ -1,9 +1,13 @@
 """Two whose private keys are in tokens talk to each other: romeo's is RSA, juliet's on P-256."""
 
+import threading
+from typing import Any
+
 import pkcs11
 import pytest
 from slixmpp.exceptions import IqError
 
+from slixmpp_e2e.stores.pkcs11 import Token
 from tests.softhsm import MODULE, PIN, SoftHSM
 
 from .clients import Inbox
@@ -36,9 +40,24 @@ def options(softhsm: SoftHSM, files: PKI, name: str, other: str):
     }
 
 
-async def test_they_converse_though_a_token_is_pulled_out(server, softhsm, files):
+@pytest.fixture
+def threads(monkeypatch) -> set[str]:
+    """The threads in which tokens are used."""
+    found: set[str] = set()
+    use = Token.use
+
+    def witnessed(token: Token, *arguments: Any) -> Any:
+        found.add(threading.current_thread().name.partition("_")[0])
+        return use(token, *arguments)
+
+    monkeypatch.setattr(Token, "use", witnessed)
+    return found
+
+
+async def test_they_converse_though_a_token_is_pulled_out(server, softhsm, files, threads):
     his, hers = options(softhsm, files, "romeo", "juliet"), options(softhsm, files, "juliet", "romeo")
     async with couple(server.port, files, ["xep_0199"], romeo=his, juliet=hers) as (romeo, juliet):
+        threads.clear()  # when they start, the tokens may be waited for
         from_her, from_him = Inbox(romeo.xmpp), Inbox(juliet.xmpp)
         for number in range(4):
             if number == 2:
@@ -53,6 +72,7 @@ async def test_they_converse_though_a_token_is_pulled_out(server, softhsm, files
                 assert party.report(message).decrypted_with == own
         pong = await romeo.plugin("xep_0199").send_ping(romeo.peer, timeout=5)
         assert romeo.trusts(pong)
+        assert threads == {"e2e-key"}
         for party in (romeo, juliet):
             assert party.check_opaque(SECRET) == 10
             assert party.unhurt
