@@ -21,7 +21,7 @@ from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cms.algorithms import Random
-from slixmpp_e2e.cms.capabilities import EVERYTHING, common_cipher
+from slixmpp_e2e.cms.capabilities import common_cipher
 from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient, recipient_for
 from slixmpp_e2e.errors import (
     CertificateError,
@@ -201,7 +201,7 @@ class Protection:
         if self.options.encrypt_to_self:
             ours = [key for jid in self.identity.jids for key in self.peers.keys(jid, at)]
             if self.identity.recipient is not None:
-                ours.append(PeerKey(self.identity.recipient, EVERYTHING))
+                ours.append(PeerKey(self.identity.recipient, self.identity.capabilities))
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 

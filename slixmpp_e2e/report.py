@@ -73,6 +73,8 @@ class SecurityReport:
     #: For example `aes128-cbc` and `rsa-pkcs1`; None if not encrypted.
     encryption_algorithm: str | None
     key_management_algorithm: str | None
+    #: Which of our certificates it was encrypted to: its SHA-256 fingerprint; None if not encrypted.
+    decrypted_with: bytes | None
     #: An algorithm was used that only an explicit option lets through: SHA-1, Triple-DES.
     legacy: bool
     #: The checks that were passed, in their order: `decryption`, `signature`, `names`, `validity`, `key-usage`, the

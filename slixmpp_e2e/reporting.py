@@ -42,6 +42,7 @@ def build_report(
         signature_algorithm=signer.scheme.name if signer else None,
         encryption_algorithm=decrypted.cipher.name if decrypted else None,
         key_management_algorithm=decrypted.key_management if decrypted else None,
+        decrypted_with=decrypted.certificate.fingerprint if decrypted else None,
         legacy=bool((signer and signer.scheme.digest.weak) or (decrypted and decrypted.cipher.weak)),
         checks=tuple(checks),
         outer_id=outer.id,

@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from slixmpp_e2e.certificates import identity
 from tests.pki import PKI, Entity, make_pki
+from tests.softhsm import SoftHSM, make_tokens
 
 # RSA is too uneven in time for deadlines; `timeout` in pyproject.toml bounds the whole test.
 # CI draws the same examples every time, so that a run can be repeated; elsewhere every run looks at others.
@@ -85,3 +86,11 @@ def juliet(pki: PKI) -> Entity:
 def romeo(pki: PKI) -> Entity:
     """romeo@example.net, RSA-2048."""
     return pki["romeo"]
+
+
+@pytest.fixture(scope="session")
+def softhsm(pki: PKI, tmp_path_factory: pytest.TempPathFactory) -> SoftHSM:
+    """SoftHSM with its tokens; the variable stays set, as the library does."""
+    directory = tmp_path_factory.mktemp("softhsm")
+    os.environ["SOFTHSM2_CONF"] = str(directory / "softhsm2.conf")
+    return make_tokens(directory, pki)

@@ -23,6 +23,7 @@ GOOD = SecurityReport(
     signature_algorithm="rsa-sha256",
     encryption_algorithm="aes128-cbc",
     key_management_algorithm="rsa-pkcs1",
+    decrypted_with=bytes(32),
     legacy=False,
     checks=("decryption",),
     outer_id="1",

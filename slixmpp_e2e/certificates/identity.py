@@ -16,9 +16,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 from slixmpp_e2e.certificates.keys import is_slow
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import check_usage
-from slixmpp_e2e.cms.capabilities import capabilities_attribute, preference_attribute
+from slixmpp_e2e.cms.capabilities import (
+    EVERYTHING,
+    WITHOUT_OAEP,
+    Capabilities,
+    capabilities_attribute,
+    preference_attribute,
+)
 from slixmpp_e2e.cms.certificates import ParsedCertificate, read_certificates
-from slixmpp_e2e.cms.recipients import can_receive
+from slixmpp_e2e.cms.recipients import RSA_OAEP_SHA256, can_receive
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.cms.signed_data import Signer
 from slixmpp_e2e.errors import CertificateError
@@ -55,6 +61,8 @@ class Identity(EncryptionIdentity):
     short_signer: Signer
     #: Whom others encrypt to instead, with a key of its own.
     encryption: EncryptionIdentity | None = None
+    #: What we announce that we can decrypt.
+    capabilities: Capabilities = EVERYTHING
 
     @property
     def recipient(self) -> ParsedCertificate | None:
@@ -125,7 +133,8 @@ def identity(
         )
     above = _without_roots(chain)
     row = SCHEMES[scheme] if scheme else None
-    attributes = [capabilities_attribute()]
+    capabilities = _capabilities(encryption.key if encryption is not None else key)
+    attributes = [capabilities_attribute(capabilities)]
     along = above
     if encryption is not None:
         if not encryption.can_decrypt or encryption.jids != jids:
@@ -138,7 +147,13 @@ def identity(
         )
     signer = Signer(key, own, along, scheme=row, attributes=attributes)
     short_signer = Signer(key, own, along, scheme=row, key_identifier=own.key_identifier is not None)
-    return Identity(key, own, above, jids, signer, short_signer, encryption)
+    return Identity(key, own, above, jids, signer, short_signer, encryption, capabilities)
+
+
+def _capabilities(key: Any) -> Capabilities:
+    """Return what a key can do: one that is not in memory is asked (`can_decrypt_with`), if it can answer."""
+    ask = getattr(key, "can_decrypt_with", None)
+    return EVERYTHING if ask is None or ask(RSA_OAEP_SHA256.padding) else WITHOUT_OAEP
 
 
 def load_pem(
@@ -171,12 +186,23 @@ def _read_pem(
     try:
         key = load_pem_private_key(private_key, password)
         found = read_certificates(certificates)
-        own = [each for each in found if each.public_key() == key.public_key()]
     except (ValueError, TypeError, UnsupportedAlgorithm, CertificateError) as error:
+        raise CertificateError(f"unreadable key or certificate: {error}") from None
+    return key, *own_certificate(key, found)
+
+
+def own_certificate(
+    key: Any, certificates: Sequence[x509.Certificate]
+) -> tuple[x509.Certificate, list[x509.Certificate]]:
+    """Return the certificate of a private key, and the other ones; raise `CertificateError`."""
+    public_key = key.public_key()
+    try:
+        own = [each for each in certificates if each.public_key() == public_key]
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateError(f"unreadable key or certificate: {error}") from None
     if not own:
         raise CertificateError("none of the certificates belongs to the private key")
-    return key, own[0], [each for each in found if each is not own[0]]
+    return own[0], [each for each in certificates if each is not own[0]]
 
 
 def load_pkcs12(
@@ -187,10 +213,20 @@ def load_pkcs12(
     encryption: EncryptionIdentity | None = None,
 ) -> Identity:
     """Return the identity of a PKCS #12 file; raise `CertificateError`. See `identity` for the rest."""
+    return identity(*_read_pkcs12(data, password), scheme=scheme, encryption=encryption)
+
+
+def load_encryption_pkcs12(data: bytes, *, password: bytes | None = None) -> EncryptionIdentity:
+    """Return the encryption identity of a PKCS #12 file; raise `CertificateError`."""
+    return encryption_identity(*_read_pkcs12(data, password))
+
+
+def _read_pkcs12(data: bytes, password: bytes | None) -> tuple[Any, x509.Certificate, list[x509.Certificate]]:
+    """Return the key, its certificate, and the other certificates."""
     try:
         key, certificate, chain = pkcs12.load_key_and_certificates(data, password)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateError(f"unreadable PKCS #12: {error}") from None
     if key is None or certificate is None:
         raise CertificateError("the PKCS #12 file lacks the private key or its certificate")
-    return identity(key, certificate, chain, scheme=scheme, encryption=encryption)
+    return key, certificate, chain

@@ -86,6 +86,9 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--key", type=Path, metavar="FILE", help="our private key, in PEM")
     own.add_argument("--pkcs12", type=Path, metavar="FILE", help="a PKCS #12 file instead of both")
     own.add_argument(
+        "--pkcs11", metavar="URI", help="a private key in a token instead: pkcs11:token=...?module-path=..."
+    )
+    own.add_argument(
         "--encryption-certificate", type=Path, metavar="FILE", help="the certificate that others encrypt to"
     )
     own.add_argument(
@@ -95,7 +98,14 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
         dest="encryption_private_key",
         help="the private key that goes with it, in PEM",
     )
-    add_password_options(own, purpose="of the key or the PKCS #12 file")
+    own.add_argument(
+        "--older-keys",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="a PKCS #12 file with a key that we had before, and that only decrypts (may be given several times)",
+    )
+    add_password_options(own, purpose="of the key or the PKCS #12 file, or the PIN of the token")
     others = parser.add_argument_group("whom we believe (each may be given several times)")
     for option, meaning in (
         ("--trust-anchors", "certificates of CAs: PEM or DER, or a directory of them"),

@@ -12,7 +12,10 @@ from slixmpp_e2e.report import SecurityReport
 
 
 def describe_report(report: SecurityReport) -> dict[str, Any]:
-    """Return a report field by field, its verdicts first: times in RFC 3339, the certificate by what it says."""
+    """Return a report field by field, its verdicts first.
+
+    Times are in RFC 3339, the certificate is there by what it says, fingerprints as people compare them.
+    """
     found: dict[str, Any] = {"authenticated": report.authenticated, "signer_trusted": report.signer_trusted}
     for each in dataclasses.fields(report):
         found[each.name] = _value(getattr(report, each.name))
@@ -27,6 +30,8 @@ def _value(value: Any) -> Any:
             return _certificate(value)
         case datetime():
             return value.isoformat()
+        case bytes():
+            return value.hex(":").upper()
         case tuple():
             return [_value(each) for each in value]
     return str(value)

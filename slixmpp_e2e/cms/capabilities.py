@@ -65,6 +65,8 @@ class Capabilities:
 UNKNOWN: Final = Capabilities()
 #: Our own.
 EVERYTHING: Final = Capabilities(frozenset(_ANNOUNCED), oaep=True)
+#: Our own where the key is in a token that can't do OAEP with SHA-256.
+WITHOUT_OAEP: Final = Capabilities(frozenset(_ANNOUNCED), oaep=False)
 
 
 def common_cipher(recipients: Iterable[Capabilities]) -> ContentCipher:
@@ -76,10 +78,14 @@ def common_cipher(recipients: Iterable[Capabilities]) -> ContentCipher:
     return AES128_CBC
 
 
-def capabilities_attribute() -> bytes:
-    """Return the attribute that announces what we read, the best first."""
-    rows = [sequence(cipher.identifier) for cipher in _ANNOUNCED]
-    return sequence(SMIME_CAPABILITIES, tlv(SET, sequence(*rows, _OAEP_SHA256)))
+def capabilities_attribute(own: Capabilities = EVERYTHING) -> bytes:
+    """Return the attribute that announces what we read, the best first.
+
+    That PKCS #1 v1.5 is not read can't be said: what is not announced is not forbidden (RFC 8551 2.5.2).
+    """
+    rows = [sequence(cipher.identifier) for cipher in _ANNOUNCED if cipher in own.ciphers]
+    transports = [_OAEP_SHA256] if own.oaep else []
+    return sequence(SMIME_CAPABILITIES, tlv(SET, sequence(*rows, *transports)))
 
 
 def preference_attribute(certificate: ParsedCertificate) -> bytes:

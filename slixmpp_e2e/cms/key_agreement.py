@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import aes_key_unwrap, aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from slixmpp_e2e.cms.algorithms import NULL_PARAMETERS
@@ -182,10 +181,11 @@ class _Agreement:
 
         The library refuses points that are not on the curve, and secrets that are zero.
         """
-        if isinstance(key, x25519.X25519PrivateKey) and self.curve == "x25519":
-            secret = key.exchange(x25519.X25519PublicKey.from_public_bytes(self.ephemeral))
-        elif isinstance(key, ec.EllipticCurvePrivateKey) and self.curve in {None, key.curve.name}:
-            point = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, self.ephemeral)
+        ours = key.public_key()  # says of what kind the key is, whatever class it has
+        if isinstance(ours, x25519.X25519PublicKey) and self.curve == "x25519":
+            secret: bytes = key.exchange(x25519.X25519PublicKey.from_public_bytes(self.ephemeral))
+        elif isinstance(ours, ec.EllipticCurvePublicKey) and self.curve in {None, ours.curve.name}:
+            point = ec.EllipticCurvePublicKey.from_encoded_point(ours.curve, self.ephemeral)
             secret = key.exchange(ec.ECDH(), point)
         else:
             raise ValueError("keys of two kinds")
@@ -216,7 +216,7 @@ class KeyAgreementInfo:
         """
         try:
             found = aes_key_unwrap(self.agreement.wrapping_key(key), self.encrypted_key)
-        except (ValueError, InvalidUnwrap, UnsupportedAlgorithm):
+        except Exception:  # noqa: BLE001 see `KeyTransportInfo.unwrap`
             return fallback
         return found if len(found) == len(fallback) else fallback
 

@@ -7,7 +7,7 @@ before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
@@ -56,7 +56,8 @@ class KeyTransport:
 
     name: str
     algorithm_identifier: bytes
-    padding: Any
+    #: What the AlgorithmIdentifier says, as the library wants it; it has no hash.
+    padding: Any = field(compare=False)
 
 
 def _oaep(digest: Digest, mask_digest: Digest) -> KeyTransport:
@@ -226,13 +227,14 @@ class KeyTransportInfo:
         """See `RecipientInfo`.
 
         For PKCS #1 v1.5 the library answers bad padding with octets that depend on key and ciphertext only
-        (implicit rejection), so a wrong length is no news either: it takes the same way on.
+        (implicit rejection), so a wrong length is no news either: it takes the same way on. So does whatever a
+        key outside of this process raises, for which nobody can say what it depends on.
         """
         try:
             found: bytes = key.decrypt(self.encrypted_key, self.transport.padding)
-        except (ValueError, TypeError, AttributeError):
+            return found if len(found) == len(fallback) else fallback
+        except Exception:  # noqa: BLE001
             return fallback
-        return found if len(found) == len(fallback) else fallback
 
 
 def _read_key_transport(fields: Reader) -> tuple[KeyTransportInfo]:

@@ -118,13 +118,17 @@ SCHEMES: Final[dict[str, SignatureScheme]] = {
 }
 
 
-def default_scheme(key: object) -> SignatureScheme:
-    """Return the scheme to sign with unless somebody says otherwise; raise `CertificateError`."""
-    if isinstance(key, rsa.RSAPrivateKey):
+def default_scheme(key: Any) -> SignatureScheme:
+    """Return the scheme to sign with unless somebody says otherwise; raise `CertificateError`.
+
+    A private key is known by its public half: it may be an object of anybody's class (a token's, for example).
+    """
+    public_key = key.public_key()
+    if isinstance(public_key, rsa.RSAPublicKey):
         return SCHEMES["rsa-sha256"]
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return SCHEMES["ecdsa-sha256" if isinstance(key.curve, ec.SECP256R1) else "ecdsa-sha384"]
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        return SCHEMES["ecdsa-sha256" if isinstance(public_key.curve, ec.SECP256R1) else "ecdsa-sha384"]
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
         return SCHEMES["ed25519"]
     raise CertificateError("this kind of key can't sign")
 

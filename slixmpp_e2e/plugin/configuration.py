@@ -11,13 +11,6 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
-from slixmpp_e2e.certificates.identity import (
-    EncryptionIdentity,
-    Identity,
-    load_encryption_pem,
-    load_pem,
-    load_pkcs12,
-)
 from slixmpp_e2e.certificates.mirror import FRESH, Mirror
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import REMEMBERED, index_by_name
@@ -30,7 +23,8 @@ from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
-from slixmpp_e2e.plugin.files import read_all, read_files, read_octets, read_pins
+from slixmpp_e2e.plugin.files import read_all, read_files, read_pins
+from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, key_file, load_identity, load_older_keys
 from slixmpp_e2e.plugin.revocation_options import build_checker
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.postgresql import PostgreSQLStore
@@ -41,9 +35,11 @@ DEFAULTS: Final[dict[str, Any]] = {
     "certificate": None,
     "private_key": None,
     "pkcs12": None,
+    "pkcs11": None,
     "password": None,
     "encryption_certificate": None,
     "encryption_private_key": None,
+    "older_keys": None,
     "trust": "pkix",
     "trust_anchors": None,
     "intermediates": None,
@@ -81,11 +77,13 @@ _PATH: Final = (str, os.PathLike, type(None))
 _FILES: Final = (str, os.PathLike, list, tuple, type(None))
 _TYPES: Final[dict[str, Any]] = {
     "certificate": _PATH,
-    "private_key": _PATH,
+    "private_key": (*_PATH, PrivateKeyObject),
     "pkcs12": _PATH,
-    "password": (str, bytes, type(None)),
+    "pkcs11": (str, type(None)),
+    "password": (str, bytes, type(None), Callable),
     "encryption_certificate": _PATH,
-    "encryption_private_key": _PATH,
+    "encryption_private_key": (*_PATH, PrivateKeyObject),
+    "older_keys": (list, type(None)),
     "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
@@ -115,6 +113,8 @@ _TYPES: Final[dict[str, Any]] = {
     "max_stanza_size": int,
     "clock": Callable,
 }
+#: What no complaint quotes.
+_SECRET: Final = frozenset({"private_key", "pkcs11", "password", "encryption_private_key", "older_keys"})
 #: The least that a number can be.
 _LEAST: Final = {"window": 1, "certificate_wait": 0, "max_stanza_size": 1}
 
@@ -135,7 +135,8 @@ def _check_types(config: Mapping[str, Any]) -> None:
         if not isinstance(value, kind) or (
             least is not None and (isinstance(value, bool) or not value >= least)
         ):
-            raise ConfigurationError(f"{option} can't be {value!r}")
+            shown = f"of the type {type(value).__name__}" if option in _SECRET else repr(value)
+            raise ConfigurationError(f"{option} can't be {shown}")
     if config["encrypt_to_self"] not in {True, False, _AUTO}:
         raise ConfigurationError('encrypt_to_self is True, False or "auto"')
 
@@ -147,7 +148,7 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
     """
     check_options(config)
     _check_types(config)
-    identity = load_identity(config)
+    identity, older = load_identity(config), load_older_keys(config)
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
@@ -158,7 +159,7 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
         authority = Authority(
             store, paths=_paths(config, pins), pins=pins, first_use=first_use, revocation=revocation
         )
-        return Protection(
+        protection = Protection(
             identity,
             authority,
             store,
@@ -176,54 +177,12 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
     except BaseException:
         store.close()
         raise
+    for each in older:
+        protection.add_decryption_key(each)
+    return protection
 
 
 # --------------------------------------------------------------------------- parts
-
-
-def load_identity(config: Mapping[str, Any]) -> Identity:
-    """Return our identity: from `certificate` and `private_key`, or from `pkcs12`."""
-    password = config["password"].encode() if isinstance(config["password"], str) else config["password"]
-    try:
-        encryption = _encryption_identity(config, password)
-        if config["pkcs12"] is not None:
-            return load_pkcs12(
-                read_octets(config["pkcs12"], "pkcs12"),
-                password=password,
-                scheme=config["signature"],
-                encryption=encryption,
-            )
-        if config["certificate"] is None or config["private_key"] is None:
-            raise ConfigurationError(
-                "our own certificate is missing: set certificate and private_key, or pkcs12 "
-                "(`slixmpp-e2e keygen JID` makes a pair)"
-            )
-        return load_pem(
-            read_octets(config["certificate"], "certificate"),
-            read_octets(config["private_key"], "private_key"),
-            password=password,
-            scheme=config["signature"],
-            encryption=encryption,
-        )
-    except CertificateError as error:
-        source = config["pkcs12"] or f"{config['certificate']} and {config['private_key']}"
-        raise ConfigurationError(f"{source}: {error}") from error
-
-
-def _encryption_identity(config: Mapping[str, Any], password: bytes | None) -> EncryptionIdentity | None:
-    certificate, private_key = config["encryption_certificate"], config["encryption_private_key"]
-    if certificate is None and private_key is None:
-        return None
-    if certificate is None or private_key is None:
-        raise ConfigurationError("encryption_certificate and encryption_private_key need each other")
-    try:
-        return load_encryption_pem(
-            read_octets(certificate, "encryption_certificate"),
-            read_octets(private_key, "encryption_private_key"),
-            password=password,
-        )
-    except CertificateError as error:
-        raise ConfigurationError(f"{certificate} and {private_key}: {error}") from error
 
 
 def _paths(config: Mapping[str, Any], pins: Mapping[str, frozenset[bytes]]) -> dict[str, PathValidator]:
@@ -261,7 +220,11 @@ def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
     if option == "memory":
         return MemoryStore(started=clock())
     if option is None:
-        beside = Path(os.fspath(config["private_key"] or config["pkcs12"]))
+        beside = key_file(config)
+        if beside is None:
+            raise ConfigurationError(
+                "our private key is in no file that the store could stand beside: set store"
+            )
         return SQLiteStore(beside.with_name(f"{beside.stem}.e2e.db"))
     if isinstance(option, str):
         scheme, separator, path = option.partition(":///")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.certificate_search import CertificateSearch
-from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options, load_identity
+from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
 from slixmpp_e2e.plugin.exchanges import Exchanges
@@ -28,6 +28,7 @@ from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
+from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, load_identity
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -299,17 +300,18 @@ class E2EPlugin(BasePlugin):
         self,
         *,
         certificate: str | os.PathLike[str] | None = None,
-        private_key: str | os.PathLike[str] | None = None,
+        private_key: str | os.PathLike[str] | PrivateKeyObject | None = None,
         pkcs12: str | os.PathLike[str] | None = None,
-        password: str | bytes | None = None,
+        password: str | bytes | Callable[[], str | bytes] | None = None,
         **more: Any,
     ) -> None:
         """Sign with another key from now on, or from when its certificate becomes valid.
 
-        What was encrypted to the older one stays readable until the process ends. `more` are the other options
-        of an identity: `signature`, `encryption_certificate`, `encryption_private_key`. It happens by itself
-        when the files of the configuration change. Raises `ConfigurationError`, or `CertificateError` if the
-        new certificate is expired or does not name all that the old one names.
+        What was encrypted to the older one stays readable until the process ends, and after that if it is one of
+        `older_keys`. `more` are the other options of an identity: `pkcs11`, `signature`,
+        `encryption_certificate`, `encryption_private_key`. It happens by itself when the files of the
+        configuration change. Raises `ConfigurationError`, or `CertificateError` if the new certificate is
+        expired or does not name all that the old one names.
         """
         options = {
             "certificate": certificate,

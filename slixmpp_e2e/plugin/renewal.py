@@ -1,5 +1,7 @@
 """A key that rolls over: the files of our certificate are looked at once a minute, and a new one is taken over.
 
+Keys in tokens, and those that are objects, are not watched; their certificates in files are.
+
 Outside the filters. What can't be used is reported and tried again when the files change again; the identity in
 use stays.
 """
@@ -13,6 +15,7 @@ from typing import Any, Final
 
 from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.errors import CertificateError, ConfigurationError, E2EError
+from slixmpp_e2e.plugin.own_keys import is_file
 from slixmpp_e2e.protection import Protection
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,7 @@ class Renewal:
     xmpp: Any
     protection: Protection
     config: Mapping[str, Any]
-    #: Returns the identity that the files hold (`configuration.load_identity`).
+    #: Returns the identity that the files hold (`own_keys.load_identity`).
     load: Callable[[Mapping[str, Any]], Identity]
     stats: Counter[str]
     _seen: tuple[tuple[int, int], ...] = field(init=False)
@@ -78,7 +81,7 @@ class Renewal:
         """Return what changes when a file is written; a file that is not there for a moment is one of size -1."""
         found = []
         for option in _OPTIONS:
-            if self.config[option] is not None:
+            if is_file(self.config[option]):
                 try:
                     status = Path(self.config[option]).stat()
                     found.append((status.st_mtime_ns, status.st_size))

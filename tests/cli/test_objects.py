@@ -11,7 +11,8 @@ from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
 import pytest
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,8 @@ from tests.elements import stanza
 from tests.formats.objects import JULIET as JULIET_JID
 from tests.formats.objects import ROMEO as ROMEO_JID
 from tests.formats.objects import clear_signed, message_cpim, opaque, signer
-from tests.pki import MOMENT
+from tests.pki import MOMENT, Entity, make_certificate
+from tests.softhsm import PIN
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = ROOT / "tests" / "vectors"
@@ -168,6 +170,38 @@ class TestSealAndOpen:
         assert code == 2
         assert "romeo.p12" in errors
 
+    def test_an_older_key_opens_what_was_encrypted_to_it(self, run, sealed, romeo, pki):
+        key = ec.generate_private_key(ec.SECP256R1())
+        new = Entity(
+            "new", key, make_certificate(key, "new", issuer=pki.intermediate, jid="romeo@example.net")
+        )
+        Path("new.crt").write_bytes(new.pem)
+        Path("new.key").write_bytes(new.key_pem)
+        old = pkcs12.serialize_key_and_certificates(
+            b"romeo", romeo.key, romeo.certificate, None, NoEncryption()
+        )
+        Path("old.p12").write_bytes(old)
+        own = ("--certificate", "new.crt", "--key", "new.key", "--trust-anchors", "root.crt", *NOW)
+        assert run("open", "sealed.xml", *own)[0] == 1
+        code, output, _ = run("open", "sealed.xml", *own, "--older-keys", "old.p12", "--json")
+        found = json.loads(output)["report"]["decrypted_with"]
+        assert (code, found) == (0, romeo.parsed.fingerprint.hex(":").upper())
+
+    @pytest.mark.pkcs11
+    def test_the_key_may_be_in_a_token(self, run, softhsm, pki):
+        entity = softhsm.work["p-256"]
+        Path("token.crt").write_bytes(entity.pem + pki.intermediate.pem)
+        Path("pin").write_text(f"{PIN}\n")
+        output = run("seal", "message.xml", *JULIET, "--peer-certificates", "token.crt")[1]
+        Path("sealed.xml").write_text(output, encoding="utf-8")
+        own = ("--pkcs11", softhsm.uri("work", "p-256"), "--trust-anchors", "root.crt", *NOW)
+        code, output, _ = run("open", "sealed.xml", *own, "--password-file", "pin", "--json")
+        found = json.loads(output)["report"]["decrypted_with"]
+        assert (code, found) == (0, entity.parsed.fingerprint.hex(":").upper())
+        Path("pin").write_text("wrong\n")
+        code, _, errors = run("seal", "message.xml", *own, "--password-file", "pin")
+        assert (code, "refuses the PIN" in errors, "wrong" in errors) == (2, True, False)
+
     def test_unsigned_content_is_shown_on_demand_as_what_it_is(self, run):
         code, output, _ = run("seal", "message.xml", *JULIET, *TO_ROMEO, "--level", "encrypt-unsigned")
         assert code == 0
@@ -185,13 +219,14 @@ class TestSealAndOpen:
         code, output, _ = run("open", "sealed.xml", *ROMEO, "--allow-sha1", "--json")
         assert (code, json.loads(output)["report"]["legacy"]) == (0, True)
 
-    def test_algorithms_are_those_that_were_asked_for(self, run):
+    def test_algorithms_and_recipient_are_those_that_were_asked_for(self, run, pki):
         options = ("--cipher", "aes256-gcm", "--key-transport", "rsa-oaep-sha256", "--encrypt-to-self")
         output = run("seal", "message.xml", *JULIET, *TO_ROMEO, *options)[1]
         Path("sealed.xml").write_text(output, encoding="utf-8")
         report = json.loads(run("open", "sealed.xml", *ROMEO, "--json")[1])["report"]
         assert report["encryption_algorithm"] == "aes256-gcm"
         assert report["key_management_algorithm"] == "rsa-oaep-sha256"
+        assert report["decrypted_with"] == pki["romeo"].parsed.fingerprint.hex(":").upper()
         assert "recipient 2 of 2" in run("inspect", "sealed.xml")[1]
 
     def test_nothing_comes_out_that_could_not_be_sealed(self, run):

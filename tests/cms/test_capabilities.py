@@ -18,6 +18,7 @@ from slixmpp_e2e.cms.capabilities import (
     EVERYTHING,
     SMIME_CAPABILITIES,
     UNKNOWN,
+    WITHOUT_OAEP,
     Capabilities,
     capabilities_attribute,
     common_cipher,
@@ -46,6 +47,12 @@ def test_what_is_announced_is_what_is_understood():
     assert read_capabilities(values(capabilities_attribute())) == EVERYTHING
     assert EVERYTHING.ciphers == {AES256_GCM, AES128_GCM, AES256_CBC, AES128_CBC}
     assert EVERYTHING.transport is RSA_OAEP_SHA256
+
+
+def test_without_oaep_it_is_the_same_without_oaep():
+    assert read_capabilities(values(capabilities_attribute(WITHOUT_OAEP))) == WITHOUT_OAEP
+    assert WITHOUT_OAEP.ciphers == EVERYTHING.ciphers
+    assert WITHOUT_OAEP.transport is RSA_PKCS1
 
 
 @pytest.mark.requirement("3851-2.5-2", "3851-2.5.2-1", "3565-5-1")

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from asn1crypto import cms as oracle
@@ -335,6 +336,19 @@ def test_another_private_key_never_finds_the_key(pki: PKI, name: str) -> None:
     info = _read(make(pki[name], KEY).encode())
     for other in set(pki.entities) - {name}:
         assert info.unwrap(pki[other].key, FALLBACK) is FALLBACK
+
+
+@_EACH
+def test_whatever_a_key_elsewhere_raises_or_returns_becomes_the_fallback(pki: PKI, name: str) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("the token was pulled out")
+
+    info, key = _read(make(pki[name], KEY).encode()), pki[name].key
+    assert info.unwrap(SimpleNamespace(public_key=fail, exchange=key.exchange), FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(public_key=key.public_key, exchange=fail), FALLBACK) is FALLBACK
+    found = SimpleNamespace(public_key=key.public_key, exchange=lambda *_: None)
+    assert info.unwrap(found, FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(public_key=key.public_key, exchange=key.exchange), FALLBACK) == KEY
 
 
 @_EACH

@@ -1,6 +1,8 @@
 """Key transport: who can unwrap, and that nobody learns why somebody can't."""
 
 import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from asn1crypto import algos
@@ -176,6 +178,28 @@ def test_an_encrypted_key_of_a_wrong_length_becomes_the_fallback(romeo, transpor
 @_TRANSPORTS
 def test_a_number_above_the_modulus_becomes_the_fallback(romeo: Entity, transport) -> None:
     assert KeyTransportInfo(sequence(), transport, b"\xff" * 256).unwrap(romeo.key, FALLBACK) is FALLBACK
+
+
+@_TRANSPORTS
+def test_what_was_read_can_be_looked_up(romeo: Entity, transport) -> None:
+    """Who has to wait for a slow key finds its answer by this."""
+    info = _wrapped(romeo, transport, KEY)
+    known = {info: KEY}
+    assert known[replace(info, encrypted_key=bytes(info.encrypted_key))] == KEY
+    for other in TRANSPORTS.values():
+        assert (replace(info, transport=other) in known) is (other is transport)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, ZeroDivisionError])
+@_TRANSPORTS
+def test_whatever_a_key_elsewhere_raises_or_returns_becomes_the_fallback(romeo, transport, error) -> None:
+    def fail(*_: object) -> bytes:
+        raise error("the token was pulled out")
+
+    info = _wrapped(romeo, transport, KEY)
+    assert info.unwrap(SimpleNamespace(decrypt=fail), FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(decrypt=lambda *_: None), FALLBACK) is FALLBACK
+    assert info.unwrap(SimpleNamespace(decrypt=romeo.key.decrypt), FALLBACK) == KEY
 
 
 @pytest.mark.requirement("3851-5-3")

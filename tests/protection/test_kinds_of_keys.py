@@ -66,6 +66,7 @@ def test_what_is_encrypted_to_it_is_read(pki, juliet, receiver, entity, kind, cl
     assert by.can_encrypt_to(ROMEO)
     report = unprotect(receiver, protect(by)).report
     assert report.authenticated
+    assert report.decrypted_with == entity.parsed.fingerprint
     assert not report.legacy
     assert (report.encryption_algorithm, report.key_management_algorithm) == (cipher, ALGORITHMS[kind])
 

@@ -182,6 +182,7 @@ async def test_signed_messages_stay_readable_for_everybody(server, clients, prox
     assert message["body"] == "Read me & trust <me>"
     assert report.authenticated
     assert not report.encrypted
+    assert report.decrypted_with is None
     assert b"Read me &amp; trust" in proxy.recorded_from_clients
 
 

@@ -261,6 +261,9 @@ class TestLost:
                 await connection.execute("SELECT * FROM signer FOR UPDATE")
                 with pytest.raises(StoreError):
                     await other.loop.run_in_executor(None, store.admit, JULIET, b"b" * 32, NOW + 1, NOW)
+                await asyncio.sleep(
+                    0.3
+                )  # else the server might find the lock free before it hears of the end
 
         other.wait(hold())
         assert not store.admit(JULIET, b"b" * 32, NOW + 1, NOW).seen

@@ -65,10 +65,25 @@ def what_a_report_says(report: SecurityReport) -> None:
     assert_type(report.signature_algorithm, str | None)
     assert_type(report.encryption_algorithm, str | None)
     assert_type(report.key_management_algorithm, str | None)
+    assert_type(report.decrypted_with, bytes | None)
     assert_type(report.legacy, bool)
     assert_type(report.checks, tuple[str, ...])
     assert_type(report.outer_id, str)
     assert_type(report.revocation, Literal["good", "unknown", "expired", "off"])
+
+
+class KeyElsewhere:
+    """A private key that is not in memory."""
+
+    def public_key(self) -> Any:
+        """Return nothing."""
+
+
+def what_a_key_may_be(plugin: E2EPlugin) -> None:
+    """A file, an object, or in a token; and who asks for its password."""
+    assert_type(plugin.add_identity(certificate="a.crt", private_key="a.key"), None)
+    assert_type(plugin.add_identity(certificate="a.crt", private_key=KeyElsewhere()), None)
+    assert_type(plugin.add_identity(pkcs11="pkcs11:object=a?module-path=/p.so", password=lambda: "1"), None)
 
 
 class Directory:

@@ -23,6 +23,7 @@ from slixmpp_e2e.cli.show import printable
 from slixmpp_e2e.errors import ConfigurationError
 from slixmpp_e2e.freshness import from_datetime, to_datetime
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
+from slixmpp_e2e.plugin.own_keys import key_file
 
 _FAILED = 1
 _PLACES = {Level.OK: "ok     ", Level.WARNING: "warning", Level.ERROR: "error  "}
@@ -102,7 +103,7 @@ def examine(config: dict[str, Any], *, store: str | None, jid: str | None, now: 
     known = Authorities(anchors, intermediates, check_lists(findings, config, now))
     identity = check_own(findings, config, jid=jid, authorities=known, now=now)
     pins = check_pins(findings, config, now)
-    beside = config["private_key"] or config["pkcs12"]
+    beside = key_file(config)
     path = store_path(store, beside) if store != "memory" and (store or beside) else None
     with examined_store(findings, path) as opened:
         check_peer_certificates(findings, config, store=opened, pins=pins, authorities=known, now=now)

@@ -15,8 +15,8 @@ from slixmpp_e2e.cli.doctor.certificate import check_key, check_names, check_use
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cli.doctor.own_path import check_path
 from slixmpp_e2e.errors import ConfigurationError
-from slixmpp_e2e.plugin.configuration import load_identity
 from slixmpp_e2e.plugin.files import read_all
+from slixmpp_e2e.plugin.own_keys import is_file, load_identity
 
 _SECRETS = ("private_key", "encryption_private_key", "pkcs12")
 
@@ -33,9 +33,9 @@ def check_own(
 
     Where they make none, what can be read of the certificate is checked all the same.
     """
-    for option in _SECRETS:
-        if config[option] is not None:
-            check_permissions(findings, Path(config[option]))
+    for secret in (*(config[option] for option in _SECRETS), *(config["older_keys"] or ())):
+        if is_file(secret):
+            check_permissions(findings, Path(secret))
     try:
         identity = load_identity(config)
     except ConfigurationError as error:
