@@ -14,6 +14,7 @@ from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import E2EError, RefusedError, StoreError
 from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
@@ -78,7 +79,7 @@ class Arrivals:
     def _drop(self, stanza: Any, error: Exception) -> None:
         """Log what went wrong, and deliver nothing: nothing that arrives may end the stream."""
         sender = stanza.xml.get("from")
-        log.error("a stanza from %s could not be judged and was dropped", sender, exc_info=error)
+        log.error("a stanza from %s could not be judged and was dropped: %s", sender, where(error))
         self.stats["internal_errors"] += 1
         self._answer_request(stanza, RefusedError("it could not be judged"))
 
@@ -88,8 +89,9 @@ class Arrivals:
             return
         try:
             self.inbound.answers.answer(stanza, error)
-        except Exception:
-            log.exception("a request from %s has no answer", stanza.xml.get("from"))
+        except Exception as failure:  # noqa: BLE001 see `_drop`
+            sender = stanza.xml.get("from")
+            log.error("a request from %s has no answer: %s", sender, where(failure))  # noqa: TRY400 without its text
 
     def abandon(self, stanza: Stanza, error: E2EError) -> None:
         """Tell the program that a stanza will not be judged, and whoever waits for an answer that there is none."""

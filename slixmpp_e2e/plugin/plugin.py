@@ -22,6 +22,7 @@ from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
+from slixmpp_e2e.plugin.discretion import Discretion
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
@@ -89,6 +90,7 @@ class E2EPlugin(BasePlugin):
     _search: CertificateSearch
     _publication: Publication
     _own_devices: OwnDevices
+    _discretion: Discretion
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -105,6 +107,9 @@ class E2EPlugin(BasePlugin):
             self.protection.store.close()
             raise
         self._place()
+        self._discretion = Discretion(self.xmpp, self._outbound.may_be_protected)
+        if not self.config["debug_plaintext"]:
+            self._discretion.start()
         for event, handler in self._handlers():
             self.xmpp.add_event_handler(event, handler)
         if self.xmpp.session_bind_event.is_set():  # slixmpp has called `session_bind` already, too early
@@ -231,6 +236,7 @@ class E2EPlugin(BasePlugin):
         self._arrivals.lanes.close()
         self._worker.close()
         self._unplace()
+        self._discretion.stop()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
