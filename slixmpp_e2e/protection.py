@@ -100,6 +100,9 @@ class Protection:
         self.succession = Succession(identity)
         self.peers = PeerCertificates(authority, store, configured, remembered=remembered)
         self.peers.pool.add(identity.certificate)  # for copies of what we sent
+        if authority.revocation is not None:
+            authority.revocation.recall(store.revocation_lists())
+            authority.revocation.on_learned = store.add_revocation_list
         self._clock = MonotoneClock(now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
         #: When our certificate was sent to a JID last.
         self._inclusions: Recent[str, int] = Recent(_JIDS)
