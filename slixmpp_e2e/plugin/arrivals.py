@@ -59,7 +59,9 @@ class Arrivals:
         if any(True for _ in stanza.xml.iter(E2E_TAG)):
             return True
         try:
-            return self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza))
+            if self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza)):
+                return True
+            return self.inbound.may_be_downgrade(stanza)
         except ValueError:  # nobody's address: nobody is asked, and nobody answered
             return False
 

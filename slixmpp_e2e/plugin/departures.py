@@ -60,10 +60,12 @@ class Departures:
             self._wait_for_stream(stanza)
             return None
         try:
-            return None if self.outbound.parking.take(stanza) else stanza
+            if not self.outbound.parking.take(stanza):
+                return stanza
+            self.outbound.keep_demand(stanza)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
-            return None
+        return None
 
     def resume(self, _event: Any = None) -> None:
         """Send what was held: there is a stream again. What was protected is older than all that was not."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,6 +36,7 @@ from slixmpp_e2e.plugin.stanzas import (
     new_stanza,
     own_jid,
     set_error,
+    set_level,
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
@@ -72,6 +74,8 @@ class Outbound:
     exchanges: Exchanges
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
+    #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
+    on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
     resumption: Resumption = field(init=False)
     parking: Parking = field(init=False)
 
@@ -91,6 +95,15 @@ class Outbound:
         except LocalError:
             return False  # it fails when its turn comes
         return level in _ENCRYPTING and not self.protection.can_encrypt_to(stanza["to"])
+
+    def keep_demand(self, stanza: Stanza) -> None:
+        """Let what a policy demands of a stanza that waits be demanded still when it leaves."""
+        if self.policy.level(stanza["to"], kind_of(stanza)) not in _DEMANDING:
+            return
+        with suppress(LocalError):  # it fails when its turn comes
+            demanded = self.level(stanza, level_of(stanza))
+            if demanded in _DEMANDING:
+                set_level(stanza, demanded)
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -141,7 +154,10 @@ class Outbound:
         to = stanza["to"]
         if isinstance(stanza, Iq) and not self.exchanges.understands(to):
             return False
-        return self.protection.can_encrypt_to(to)
+        if self.protection.can_encrypt_to(to):
+            return True
+        self.on_clear(stanza)
+        return False
 
     def _is_for_room(self, presence: Stanza) -> bool:
         room = presence["to"].bare
