@@ -129,7 +129,7 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if not self.lanes.is_busy(_lane_of(stanza)):
+            if not self.lanes or not self.lanes.is_busy(_lane_of(stanza)):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
                 except NotYet:
