@@ -171,7 +171,9 @@ class E2EPlugin(BasePlugin):
             deliver_stale=config["deliver_stale"],
             answers_in_clear=published.answer,
         )
-        self._arrivals = Arrivals(xmpp, self._inbound, self._resumption, self._counters)
+        self._arrivals = Arrivals(
+            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
+        )
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
 
