@@ -98,7 +98,7 @@ class RevocationLists:
             return None
         self._learned.put((signer, found.scope), found)
         self.generation += 1
-        return _key(signer, found.scope)
+        return kept_as(signer, found)
 
     def status(
         self, certificate: x509.Certificate, above: Sequence[x509.Certificate], *, at: datetime
@@ -165,7 +165,7 @@ class RevocationLists:
         return known
 
 
-def _key(signer: x509.Certificate, scope: x509.IssuingDistributionPoint | None) -> bytes:
-    """Return what lists of one signer and scope are kept by."""
-    covered = b"" if scope is None else scope.public_bytes()
+def kept_as(signer: x509.Certificate, found: RevocationList) -> bytes:
+    """Return what a store keeps a list by: its signer and its scope, of which only the newest counts."""
+    covered = b"" if found.scope is None else found.scope.public_bytes()
     return SHA256.digest(signer.fingerprint(hashes.SHA256()) + covered)
