@@ -146,9 +146,7 @@ class Inbound:
         attributes = {**stanza.xml.attrib}
         for name in ("to", "from"):
             attributes[name] = attributes.get(name) or own
-        return read_outer(
-            Element(f"{{{CLIENT}}}{kind_of(stanza)}", attributes), self.protection.identity.jids
-        )
+        return read_outer(Element(f"{{{CLIENT}}}{kind_of(stanza)}", attributes), self.protection.jids)
 
     def _delayed_since(self, stanza: Stanza) -> int | None:
         """Return when our own server stored a message (XEP-0203); what others say of it does not count."""

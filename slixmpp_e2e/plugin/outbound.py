@@ -183,7 +183,7 @@ class Outbound:
         slixmpp answers a handler's exception so; the id is that of the inner stanza, which the peer's
         server never saw.
         """
-        identifier = self.exchanges.outer_id(stanza["to"], stanza["id"])
+        identifier = self.exchanges.outer_id(stanza["to"], stanza["from"], stanza["id"])
         clear = self.policy.level(stanza["to"], kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
         if identifier is None and clear and level_of(stanza) is None:
             return stanza
@@ -217,13 +217,16 @@ class Outbound:
         element.set("from", sender.full)
         return self.protection.plan(element, sender=sender, recipient=stanza["to"], level=level)
 
-    def works_slowly(self, level: Level) -> bool:
-        """Tell whether a level needs a key of ours that takes its time."""
-        return level is not Level.ENCRYPT_UNSIGNED and self.protection.identity.is_slow
+    def works_slowly(self, stanza: Stanza, level: Level) -> bool:
+        """Tell whether a stanza needs a key of ours that takes its time."""
+        if level is Level.ENCRYPT_UNSIGNED:
+            return False
+        own = self.protection.identity_of(self.sender(stanza))
+        return own is not None and own.is_slow
 
     def _payload_again(self, stanza: Stanza, level: Level) -> str:
         """Return another payload for a stanza that has left, if that can be done at once."""
-        if self.works_slowly(level):
+        if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
         try:
             return self.payload(stanza, level)
