@@ -150,6 +150,10 @@ def test_there_are_as_many_vectors_as_there_should_be():
     assert len(VECTORS) >= 216
 
 
+@pytest.mark.requirement(
+    "bis-5-2", "bis-5-5", "bis-5-6", "bis-5-7", "bis-6-5", "bis-6-6", "bis-6-7", "bis-6-10"
+)
+@pytest.mark.requirement("bis-6-11", "bis-8-1")
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
 def test_the_vector_ends_as_its_manifest_recommends(vector):
     result = run(vector)
