@@ -11,9 +11,10 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
+from slixmpp_e2e.certificates.household import Household
+from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.certificates.peers import PeerCertificates
-from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import SHA256, Random
 from slixmpp_e2e.cms.certificates import ParsedCertificate
@@ -60,7 +61,7 @@ class Account(Protocol):
         """The certificates of peers."""
 
     @property
-    def succession(self) -> Succession:
+    def household(self) -> Household:
         """Our own identities."""
 
     @property
@@ -132,7 +133,7 @@ class Arriving:
     _sample: SignedData = field(init=False)
 
     def __post_init__(self) -> None:
-        signer = self.account.succession.current.signer
+        signer = self.account.household.first.current.signer
         self._sample_der = sign(b"a sample", signer, signing_time=to_datetime(self.account.now()))
         self._sample = parse_signed_data(self._sample_der)
 
@@ -265,12 +266,10 @@ class Arriving:
         crls: Sequence[bytes],
     ) -> Decision:
         account = self.account
-        if (
-            account.succession.includes(certificate.fingerprint)
-            and bare(sender) in account.succession.current.jids
-        ):
-            return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(account.now())
+        own = account.household.of(jid)
+        if own is not None and own.includes(certificate.fingerprint):
+            return self._decide_own(own.current, certificate)
         try:
             try:
                 return account.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
@@ -285,10 +284,10 @@ class Arriving:
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
 
-    def _decide_own(self, certificate: ParsedCertificate) -> Decision:
+    def _decide_own(self, own: Identity, certificate: ParsedCertificate) -> Decision:
         """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
         try:
-            self.account.succession.current.check_validity(to_datetime(self.account.now()))
+            own.check_validity(to_datetime(self.account.now()))
             certificate.check_strength()
             check_usage(certificate.certificate, "sign")
         except CertificateError as error:
@@ -353,7 +352,7 @@ class Arriving:
         SHA256.digest(data)
         sample = self._sample if read else parse_signed_data(self._sample_der)
         info = sample.signer_infos[0]
-        key = self.account.succession.current.certificate.public_key
+        key = self.account.household.first.current.certificate.public_key
         try:
             info.scheme.verify(key, info.signature, b"something else")
         except SignatureError:

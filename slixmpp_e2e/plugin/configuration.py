@@ -24,7 +24,13 @@ from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import read_all, read_files, read_pins
-from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, key_file, load_identity, load_older_keys
+from slixmpp_e2e.plugin.own_keys import (
+    PrivateKeyObject,
+    hosted_options,
+    key_file,
+    load_identity,
+    load_older_keys,
+)
 from slixmpp_e2e.plugin.revocation_options import build_checker
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.postgresql import PostgreSQLStore
@@ -40,6 +46,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "encryption_certificate": None,
     "encryption_private_key": None,
     "older_keys": None,
+    "hosted": None,
     "trust": "pkix",
     "trust_anchors": None,
     "intermediates": None,
@@ -85,6 +92,7 @@ _TYPES: Final[dict[str, Any]] = {
     "encryption_certificate": _PATH,
     "encryption_private_key": (*_PATH, PrivateKeyObject),
     "older_keys": (list, type(None)),
+    "hosted": (list, tuple, type(None)),
     "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
@@ -116,7 +124,9 @@ _TYPES: Final[dict[str, Any]] = {
     "clock": Callable,
 }
 #: What no complaint quotes.
-_SECRET: Final = frozenset({"private_key", "pkcs11", "password", "encryption_private_key", "older_keys"})
+_SECRET: Final = frozenset(
+    {"private_key", "pkcs11", "password", "encryption_private_key", "older_keys", "hosted"}
+)
 #: The least that a number can be.
 _LEAST: Final = {"window": 1, "certificate_wait": 0, "max_stanza_size": 1}
 
@@ -151,6 +161,7 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
     check_options(config)
     _check_types(config)
     identity, older = load_identity(config), load_older_keys(config)
+    hosted = [load_identity(each) for each in hosted_options(config, DEFAULTS)]
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
@@ -173,14 +184,16 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
                 [[ParsedCertificate.from_x509(each) for each in group] for group in (*peers, pinned)]
             ),
         )
+        for each in hosted:
+            protection.host(each)
     except CertificateError as error:
         store.close()
         raise ConfigurationError(str(error)) from error
     except BaseException:
         store.close()
         raise
-    for each in older:
-        protection.add_decryption_key(each)
+    for old in older:
+        protection.add_decryption_key(old)
     return protection
 
 

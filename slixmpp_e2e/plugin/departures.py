@@ -60,10 +60,12 @@ class Departures:
             self._wait_for_stream(stanza)
             return None
         try:
-            return None if self.outbound.parking.take(stanza) else stanza
+            if not self.outbound.parking.take(stanza):
+                return stanza
+            self.outbound.keep_demand(stanza)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
-            return None
+        return None
 
     def resume(self, _event: Any = None) -> None:
         """Send what was held: there is a stream again. What was protected is older than all that was not."""
@@ -127,7 +129,7 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if not self.lanes.is_busy(_lane_of(stanza)):
+            if not self.lanes or not self.lanes.is_busy(_lane_of(stanza)):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
                 except NotYet:
@@ -144,7 +146,7 @@ class Departures:
         level = outbound.level(stanza, level_of(stanza))
         if level is Level.OFF:
             return stanza
-        if outbound.works_slowly(level):
+        if outbound.works_slowly(stanza, level):
             raise NotYet(_nothing)
         return outbound.protected(stanza, level)
 
@@ -155,7 +157,7 @@ class Departures:
 
         If it has to wait first, what goes wrong then is told as for any other stanza.
         """
-        if self.outbound.works_slowly(level) or self.lanes.is_busy(_lane_of(stanza)):
+        if self.outbound.works_slowly(stanza, level) or self.lanes.is_busy(_lane_of(stanza)):
             self._put(stanza, level)
         else:
             self.xmpp.send(self.outbound.protected(stanza, level))
@@ -164,7 +166,7 @@ class Departures:
         """Return the outer stanza for a stanza, once all is there that it takes; raise a `LocalError`."""
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
-        text = await self.worker.run(plan.write) if outbound.works_slowly(level) else plan.write()
+        text = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
         outbound.protection.written(plan)
         return outbound.wrap(stanza, text)
 

@@ -128,7 +128,7 @@ class Forwarded:
         try:
             sender = JID(copy.message.get("from", ""))
             if copy.kind == "carbon_sent":
-                return bare(sender) not in self.protection.identity.jids  # then we did not send it
+                return bare(sender) not in self.protection.jids  # then we did not send it
             return self.policy.must_be_protected(sender, "message")
         except ValueError:
             return True
@@ -141,6 +141,6 @@ class Forwarded:
             names = [bare(read_jid(message.get(side, ""))) for side in _OURS[copy.kind]]
         except ValueError:
             raise MalformedError("a forwarded message without comparable addresses") from None
-        if self.protection.identity.jids.isdisjoint(names):
+        if self.protection.jids.isdisjoint(names):
             raise SignatureError("it is neither from us nor to us", reason="other-recipient")
         return Outer("message", stanza_type(message), message.get("id", ""), sender, recipient)

@@ -1,8 +1,11 @@
 """Logs show nothing of what was encrypted, unless somebody asks for it."""
 
+import ast
 import gc
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import SubElement
 
@@ -10,6 +13,8 @@ import pytest
 import slixmpp
 from slixmpp.exceptions import IqError, IqTimeout
 
+import slixmpp_e2e
+from slixmpp_e2e.errors import RefusedError
 from slixmpp_e2e.plugin.discretion import _LOGGERS, where
 from tests.plugin.test_filters import Filtered, carry
 from tests.server.protected import PKI, make_pki
@@ -183,6 +188,62 @@ async def test_a_filter_that_fails_lets_nothing_pass(pki, log, monkeypatch):
     await deliver(pki)
     assert "not logged: ZeroDivisionError at" in log.text
     assert "SECRET" not in log.text
+
+
+def log_calls() -> Iterator[tuple[str, ast.Call]]:
+    package = Path(slixmpp_e2e.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+                yield path.relative_to(package).with_suffix("").as_posix(), node
+
+
+#: Modules through whose hands stanzas go: an exception's text, or all that an error has to say, may quote them.
+ON_THE_WAY = {
+    f"plugin/{name}"
+    for name in (
+        "arrivals",
+        "departures",
+        "exchanges",
+        "forwarded",
+        "inbound",
+        "lanes",
+        "outbound",
+        "resumption",
+    )
+}
+#: What may never be an argument as it is.
+SECRET = re.compile(
+    r"(stanza|message|iq|presence|outer|inner|body|text|payload|password|pin|key|element)(\.xml)?"
+)
+
+
+def test_no_log_call_has_a_stanza_a_key_or_a_password_as_an_argument():
+    calls = list(log_calls())
+    assert len(calls) > 20
+    for module, call in calls:
+        arguments = [ast.unparse(each) for each in call.args[1:]]
+        assert not [each for each in arguments if SECRET.fullmatch(each)], (module, ast.unparse(call))
+        if module in ON_THE_WAY and call.func.attr != "debug":
+            assert call.func.attr != "exception", (module, ast.unparse(call))
+            assert not [each.arg for each in call.keywords if each.arg == "exc_info"], (
+                module,
+                ast.unparse(call),
+            )
+            assert not [each for each in arguments if "diagnostics" in each or each == "error"], module
+
+
+async def test_what_a_peer_has_encrypted_is_not_quoted_in_the_log_but_to_the_program(pki, log):
+    """A type of content, for instance: whoever moves blocks about could put something else in its place."""
+    error = RefusedError("content of a type that is not read", reason="unsupported").quote(
+        "application/secret"
+    )
+    juliet = Filtered(pki, "juliet", "romeo")
+    stanza = slixmpp.Message(juliet.xmpp, sfrom=ROMEO, recv=True)
+    juliet.plugin._inbound.tell(stanza, error)
+    assert "content of a type that is not read" in log.text
+    assert "application/secret" not in log.text
+    assert "application/secret" in juliet.failures.received[0].error.diagnostics()
 
 
 def test_an_exception_is_described_by_where_it_was_raised_and_not_by_its_text():
