@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -28,6 +28,7 @@ from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.hosting import announce, check_hosted, check_own_jids, withdraw
 from slixmpp_e2e.plugin.inbound import Inbound
+from slixmpp_e2e.plugin.metrics import Metric, counters, gauges
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
@@ -86,6 +87,7 @@ class E2EPlugin(BasePlugin):
     _downgrades: Downgrades
     _closing: asyncio.Task[None]
     _inbound: Inbound
+    _answers: Answers
     _arrivals: Arrivals
     _resumption: Resumption
     _requests: CertificateRequests
@@ -159,14 +161,14 @@ class E2EPlugin(BasePlugin):
         )
         self._search.settle = self._revocation.settle
         parking.look_for = self._revocation.find
-        answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
+        self._answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
             protection,
             opening,
             policy,
             exchanges,
-            answers,
+            self._answers,
             Forwarded(xmpp, protection, opening, policy),
             self._requests,
             self._downgrades,
@@ -391,12 +393,21 @@ class E2EPlugin(BasePlugin):
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
+        return {each.name: each.value for each in self.metrics()}
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return what `stats` returns, and of each number whether it is a counter: see `MetricSource`."""
+        return (*counters(self._counters), *gauges(self._sizes()))
+
+    def _sizes(self) -> Mapping[str, int]:
+        protection = self.protection
         return {
-            **self._counters,
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
             "waiting": len(self._arrivals.lanes) + len(self._departures),
-            "peers": self.protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
+            "answered_lately": len(self._answers),
+            "peers": protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
+            "certificates": protection.peers.pool.size() + protection.authority.size(),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }
