@@ -32,13 +32,15 @@ _LOGGERS: Final = ("slixmpp.xmlstream.xmlstream", "slixmpp.basexmpp", "slixmpp.s
 _UNCAUGHT: Final = "slixmpp.basexmpp"
 _RECEIVED: Final = "RECV"
 _HIDDEN: Final = "(not shown)"
+#: How many places in the code of an exception are logged, the innermost ones.
+_PLACES: Final = 16
 
 
 def where(error: BaseException) -> str:
     """Return what kind of exception it is and where it was raised, and not its text: that may quote anything."""
     places = [
         f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
+        for frame in traceback.extract_tb(error.__traceback__)[-_PLACES:]
     ]
     return f"{type(error).__name__} at {' < '.join(reversed(places)) or 'an unknown place'}"
 

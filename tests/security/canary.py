@@ -7,7 +7,6 @@ store and of temporary files, and in what was logged at INFO and above.
 
 import asyncio
 import base64
-import datetime as dt
 import logging
 import random
 import sqlite3
@@ -17,34 +16,22 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from unittest.mock import patch
 from xml.etree.ElementTree import SubElement
 
 import slixmpp
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from slixmpp.exceptions import IqError, XMPPError
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
-from slixmpp_e2e.certificates.issue import certificate_request, issue_certificate
-from slixmpp_e2e.certificates.keys import generate_key
-from slixmpp_e2e.certificates.peers import PeerCertificates
 from slixmpp_e2e.cli.loopback import LoopbackServer
-from slixmpp_e2e.errors import LocalError, StoreError
-from slixmpp_e2e.formats import rfc3923
-from slixmpp_e2e.plugin.outbound import Outbound
-from slixmpp_e2e.protection import Protection
-from slixmpp_e2e.stores.sqlite import SQLiteStore
-from tests.patience import SlowKey
+from slixmpp_e2e.errors import LocalError
+from tests.security.faults import CANARY, FAULTS, SPOILED, FailingResolver, FaultyKey, people
 from tests.server.clients import ACCOUNTS, PASSWORD, close, connect, new_client, round_trip
 from tests.server.protected import PKI, introduce, protect
 
-CANARY: Final = "Kanarienvogel"
 JULIET: Final = "juliet@localhost/juliet"
 _QUERY: Final = "urn:example:canary"
-_SPOILED: Final = ("expired", "revoked")
 _KINDS: Final = ("message", "presence", "iq get", "iq set", "reply", "error reply", "protect")
 #: Whoever writes to them gets nothing through.
 _NOBODY: Final = {"unknown": "nobody", "expired": "expired", "revoked": "revoked"}
@@ -68,28 +55,6 @@ def is_in(octets: bytes) -> bool:
     """Tell whether there is a canary in something; base64 is looked at without its line breaks as well."""
     joined = octets.replace(b"\n", b"")
     return any(needle in octets or needle in joined for needle in _NEEDLES)
-
-
-class FaultyKey(SlowKey):
-    """A private key that can be told to fail."""
-
-    def __init__(self, key: Any, *, is_slow: bool) -> None:
-        super().__init__(key, seconds=0)
-        self.is_slow = is_slow
-        self.is_broken = False
-
-    def _take_time(self) -> None:
-        if self.is_broken:
-            raise OSError(f"the token was pulled out while it signed {CANARY}")
-
-
-class FailingResolver:
-    """A directory that can't be reached."""
-
-    async def find(self, jid: Any) -> list[bytes]:
-        """See `CertificateResolver`."""
-        await asyncio.sleep(0)
-        raise ConnectionError(f"no route to the certificates of {jid}")
 
 
 class Log(logging.Handler):
@@ -207,7 +172,7 @@ class Stage:
         word, self._fault = self.word(), fault
         self._awaited[word] = asyncio.get_running_loop().create_future()
         with ExitStack() as faults:
-            arm = lambda: FAULTS.get(fault, _nothing)(self, faults)  # noqa: E731
+            arm = lambda: FAULTS[fault](self, faults)  # noqa: E731
             try:
                 async with asyncio.timeout(10):
                     outcome = await self._send(kind, word, arm)
@@ -215,14 +180,14 @@ class Stage:
                 outcome = "NOBODY HEARD OF IT"
             finally:
                 del self._awaited[word]
-                self._arm = _nothing_at_all
+                self._arm = _nothing
                 self.romeo.plugin["e2e"].protection.peers.forget("juliet@localhost")
         self.outcomes[kind, fault, outcome] += 1
         return outcome
 
     async def _send(self, kind: str, word: str, arm: Callable[[], None]) -> str:
         to = f"{_NOBODY[self._fault]}{self._number}@localhost/x" if self._fault == "unknown" else JULIET
-        if self._fault in _SPOILED:
+        if self._fault in SPOILED:
             to = f"{self._fault}@localhost/x"
         if kind in {"reply", "error reply"}:
             self._arm = arm
@@ -275,102 +240,11 @@ class Stage:
             self.hits.append(f"{where}: {octets[:400]!r}")
 
 
-# --------------------------------------------------------------------------- faults
-
-
-def _nothing(_stage: Stage, _faults: ExitStack) -> None:
+def _nothing() -> None:
     pass
-
-
-def _nothing_at_all() -> None:
-    pass
-
-
-def _raises(target: Any, name: str, error: Exception) -> Callable[[Stage, ExitStack], None]:
-    def set_up(_stage: Stage, faults: ExitStack) -> None:
-        faults.enter_context(patch.object(target, name, side_effect=error))
-
-    return set_up
-
-
-def _break_key(stage: Stage, faults: ExitStack) -> None:
-    stage.key.is_broken = True
-    faults.callback(setattr, stage.key, "is_broken", False)
-
-
-def _fill_disk(stage: Stage, faults: ExitStack) -> None:
-    """Make the store ask the disk about juliet again, and the disk fail."""
-    stage.romeo.plugin["e2e"].protection.peers.forget("juliet@localhost")
-    error = StoreError("database or disk is full")
-    for name in ("certificates", "announcements", "decisions"):
-        faults.enter_context(patch.object(SQLiteStore, name, side_effect=error))
-
-
-#: Texts with a canary, as an exception of a library might quote what it was given.
-FAULTS: Final[dict[str, Callable[[Stage, ExitStack], None]]] = {
-    "nothing": _nothing,
-    "unknown": _nothing,  # the resolver raises
-    "expired": _nothing,
-    "revoked": _nothing,
-    "not XML": _nothing,
-    "too large": _nothing,
-    "cancelled": _nothing,
-    "key": _break_key,
-    "store": _fill_disk,
-    "lookup": _raises(PeerCertificates, "keys", RuntimeError(f"looked up for {CANARY}")),
-    "encryption": _raises(rfc3923, "encrypt", RuntimeError(f"can't encrypt {CANARY}")),
-    "own function": _raises(Protection, "plan", RuntimeError(f"nobody foresaw {CANARY}")),
-    "own record": _raises(Outbound, "leaves", RuntimeError(f"nobody foresaw {CANARY}")),
-}
-#: What makes the stanza itself, or its recipient, impossible.
-ALWAYS_FAIL: Final = frozenset(FAULTS) - {"nothing", "cancelled"}
 
 
 # --------------------------------------------------------------------------- the stage
-
-
-def people(pki: PKI, directory: Path) -> Path:
-    """Make certificates that expired or were revoked; return the file with the revocation list."""
-    now = dt.datetime.now(dt.UTC)
-    serials = []
-    for name in _SPOILED:
-        key = generate_key("p-256")
-        request = certificate_request(key, [f"{name}@localhost"])
-        certificate = issue_certificate(request, authority=pki.authority, now=now)
-        if name == "expired":
-            certificate = _of_the_past(certificate, pki, now)
-        (pki.directory / f"{name}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
-        serials.append(certificate.serial_number)
-    entry = x509.RevokedCertificateBuilder().serial_number(serials[1]).revocation_date(now).build()
-    authority = pki.authority.certificate
-    revoked = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(authority.subject)
-        .last_update(now - dt.timedelta(hours=1))
-        .next_update(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key()), critical=False
-        )
-        .add_extension(x509.CRLNumber(1), critical=False)
-        .add_revoked_certificate(entry)
-        .sign(pki.authority.private_key, hashes.SHA256())
-    )
-    path = directory / "revoked.crl"
-    path.write_bytes(revoked.public_bytes(Encoding.DER))
-    return path
-
-
-def _of_the_past(certificate: x509.Certificate, pki: PKI, now: dt.datetime) -> x509.Certificate:
-    builder = x509.CertificateBuilder(
-        certificate.issuer,
-        certificate.subject,
-        certificate.public_key(),
-        certificate.serial_number,
-        now - dt.timedelta(days=2),
-        now - dt.timedelta(days=1),
-        list(certificate.extensions),
-    )
-    return builder.sign(pki.authority.private_key, hashes.SHA256())
 
 
 @asynccontextmanager
@@ -386,7 +260,7 @@ async def stage(pki: PKI, directory: Path, *, is_slow: bool, seed: int) -> Async
     options = {
         "private_key": key,
         "store": f"sqlite:///{directory / 'romeo.db'}",
-        "peer_certificates": introduce(pki, "juliet", *_SPOILED),
+        "peer_certificates": introduce(pki, "juliet", *SPOILED),
         "crls": crls,
         "certificate_wait": 0.01,
         "resolvers": [FailingResolver()],
@@ -425,5 +299,5 @@ def plan(number: int, drawn: random.Random) -> Iterator[tuple[str, str]]:
 
 def _fits(kind: str, fault: str) -> bool:
     if kind in {"reply", "error reply"}:  # to juliet, and nobody waits for it
-        return fault not in {"unknown", "cancelled", *_SPOILED} and (kind == "reply" or fault == "nothing")
+        return fault not in {"unknown", "cancelled", *SPOILED} and (kind == "reply" or fault == "nothing")
     return fault != "cancelled" or kind.startswith("iq") or kind == "protect"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.canary import ALWAYS_FAIL, CANARY, Log, is_in, plan, stage
+from tests.security.canary import Log, is_in, plan, stage
+from tests.security.faults import ALWAYS_FAIL, CANARY
 from tests.server.clients import round_trip
 from tests.server.protected import PKI, make_pki
 
