@@ -166,9 +166,9 @@ class Departures:
         """Return the outer stanza for a stanza, once all is there that it takes; raise a `LocalError`."""
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
-        text = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
+        payload = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
         outbound.protection.written(plan)
-        return outbound.wrap(stanza, text)
+        return outbound.wrap(stanza, payload)
 
     def _put(self, stanza: Stanza, level: Level | None) -> None:
         if len(self.lanes) >= _WAITING:
