@@ -32,11 +32,11 @@ class Plan:
     moment: int
     random: Random
     #: Where draft-miller-3923bis-02 encrypts it: to whom.
-    objenc: objenc.Sealing | None = None
+    encrypting: objenc.Sealing | None = None
 
     def write(self) -> Element:
         """Sign and encrypt, and return the `<e2e/>` element; raise a `LocalError`."""
-        if self.objenc is None:
+        if self.encrypting is None:
             element = Element(E2E_TAG)
             element.text = rfc3923.protect(
                 self.stanza,
@@ -50,7 +50,7 @@ class Plan:
         if self.sealing.signer is None:
             return objenc.protect(
                 self.stanza,
-                self.objenc,
+                self.encrypting,
                 sender=self.sender,
                 recipient=self.recipient,
                 moment=self.moment,
@@ -58,7 +58,7 @@ class Plan:
             )
         return objenc_signed.protect_signed(
             self.stanza,
-            self.objenc,
+            self.encrypting,
             self.sealing.signer,
             sender=self.sender,
             recipient=self.recipient,

@@ -516,11 +516,13 @@ class TestPayload:
         element = stanza(f"<message><body>x</body>{self.ONE}</message>")
         assert find_payload(element) is element[1]
 
+    def test_of_rfc_3923_it_is_the_text(self):
+        assert find_payload(stanza(f"<message>{self.S_MIME}</message>")) == ""
+
     @pytest.mark.parametrize(
         ("inside", "error"),
         [
             ("", RefusedError),
-            (S_MIME, RefusedError),
             (ONE + ONE, MalformedError),
             (ONE + S_MIME, MalformedError),
         ],
