@@ -100,7 +100,12 @@ class Protection:
         self.succession = Succession(identity)
         self.peers = PeerCertificates(authority, store, configured, remembered=remembered)
         self.peers.pool.add(identity.certificate)  # for copies of what we sent
+        if authority.revocation is not None:
+            authority.revocation.recall(store.revocation_lists())
+            authority.revocation.on_learned = store.add_revocation_list
         self._clock = MonotoneClock(now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
+        #: By fingerprint and key transport.
+        self._recipients: Recent[tuple[bytes, str], Recipient] = Recent(_JIDS)
         #: When our certificate was sent to a JID last.
         self._inclusions: Recent[str, int] = Recent(_JIDS)
         self._keys = DecryptionKeys() if keys is None else keys
@@ -116,7 +121,7 @@ class Protection:
 
     def size(self) -> int:
         """Return how much is remembered, in entries."""
-        return len(self._inclusions) + len(self._arriving) + len(self.peers)
+        return len(self._inclusions) + len(self._recipients) + len(self._arriving) + len(self.peers)
 
     def add_identity(self, identity: Identity) -> None:
         """Sign with another key from now on, or from when its certificate becomes valid.
@@ -207,7 +212,12 @@ class Protection:
 
     def _recipient(self, key: PeerKey) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
-        return recipient_for(key.certificate, transport=transport)
+        name = key.certificate.fingerprint, transport.name
+        found = self._recipients.get(name)
+        if found is None:
+            found = recipient_for(key.certificate, transport=transport)
+            self._recipients.put(name, found)
+        return found
 
     def _includes_certificates(self, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""

@@ -7,13 +7,19 @@ Nothing is answered from here while the shared store can't be reached: then `Not
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from slixmpp_e2e.certificates.shared_store import Known, SharedStore
-from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID, Chain, check_decision, fingerprint_of
+from slixmpp_e2e.certificates.store import (
+    CERTIFICATES_PER_JID,
+    REVOCATION_LISTS,
+    Chain,
+    check_decision,
+    fingerprint_of,
+)
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import Admission
 from slixmpp_e2e.report import Trust
@@ -69,6 +75,8 @@ class Mirror:
         self._found: Recent[bytes, tuple[float, tuple[bytes, ...]]] = Recent(_SIZE)
         #: What is not carried out yet, by JID in order.
         self._pending: dict[str, deque[_Write]] = {}
+        #: Revocation lists that are not kept yet.
+        self._lists: deque[tuple[bytes, bytes]] = deque(maxlen=REVOCATION_LISTS)
         self._settling = False
         self._is_open = False
 
@@ -143,6 +151,8 @@ class Mirror:
         Then nothing that is known here counts any more: it is fetched again. What else can't be kept will be
         learned again.
         """
+        if self._lists:
+            await self._keep_lists()
         writes = self._pending.get(jid)
         while writes:
             write = writes[0]
@@ -217,7 +227,25 @@ class Mirror:
 
         self._write(jid, apply, partial(self.shared.announce, jid, fingerprint, value))
 
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """See `Store`; it is carried out with the next `keep`, for whomever."""
+        self._lists.append((key, der))
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """Return nothing: see `fetch_revocation_lists`."""
+        return ()
+
+    async def _keep_lists(self) -> None:
+        while self._lists:
+            with suppress(StoreError):  # it came with a message, and will again
+                await self.shared.add_revocation_list(*self._lists.popleft())
+
     # ------------------------------------------------------------------ asked of the shared store itself
+
+    async def fetch_revocation_lists(self) -> Iterable[bytes]:
+        """Return the revocation lists that are kept; raise `StoreError`."""
+        await self._open()
+        return await self.shared.revocation_lists()
 
     async def take_in(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """Ask the shared replay record; see `ReplayRecord.admit`."""
@@ -238,14 +266,6 @@ class Mirror:
         raise _elsewhere()
 
     def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
-        """Raise `StoreError`: whoever asks has to wait."""
-        raise _elsewhere()
-
-    def add_revocation_list(self, key: bytes, der: bytes) -> None:
-        """Raise `StoreError`: whoever asks has to wait."""
-        raise _elsewhere()
-
-    def revocation_lists(self) -> Iterable[bytes]:
         """Raise `StoreError`: whoever asks has to wait."""
         raise _elsewhere()
 

@@ -7,12 +7,15 @@ peer, and is delivered from there.
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import E2EError, StoreError
+from slixmpp_e2e.namespaces import STREAMS
 from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
@@ -23,6 +26,8 @@ from slixmpp_e2e.waiting import at_once
 
 log = logging.getLogger(__name__)
 
+_FEATURES: Final = f"{{{STREAMS}}}features"
+
 
 @dataclass(slots=True)
 class Arrivals:
@@ -32,6 +37,8 @@ class Arrivals:
     inbound: Inbound
     resumption: Resumption
     stats: Counter[str]
+    #: Called with the features of a stream (`Outbound.hear_features`).
+    on_features: Callable[[Element], None]
     lanes: Lanes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,6 +51,8 @@ class Arrivals:
                 return stanza.stanza
             if not isinstance(stanza, (Message, Presence, Iq)):
                 self.resumption.observe(stanza)
+                if stanza.xml.tag == _FEATURES:
+                    self.on_features(stanza.xml)
                 return stanza
             if self.inbound.opening.waits:
                 lane = _lane_of(stanza)
@@ -59,7 +68,9 @@ class Arrivals:
         if any(True for _ in stanza.xml.iter(E2E_TAG)):
             return True
         try:
-            return self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza))
+            if self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza)):
+                return True
+            return self.inbound.may_be_downgrade(stanza)
         except ValueError:  # nobody's address: nobody is asked, and nobody answered
             return False
 

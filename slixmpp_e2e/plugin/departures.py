@@ -60,10 +60,12 @@ class Departures:
             self._wait_for_stream(stanza)
             return None
         try:
-            return None if self.outbound.parking.take(stanza) else stanza
+            if not self.outbound.parking.take(stanza):
+                return stanza
+            self.outbound.keep_demand(stanza)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
-            return None
+        return None
 
     def resume(self, _event: Any = None) -> None:
         """Send what was held: there is a stream again. What was protected is older than all that was not."""
@@ -127,7 +129,7 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if not self.lanes.is_busy(_lane_of(stanza)):
+            if not self.lanes or not self.lanes.is_busy(_lane_of(stanza)):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
                 except NotYet:

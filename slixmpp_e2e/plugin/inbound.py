@@ -21,6 +21,7 @@ from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
 from slixmpp_e2e.outer import E2E_TAG, OPENED, payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
+from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.opening import Opening
@@ -36,7 +37,7 @@ from slixmpp_e2e.plugin.stanzas import (
     stamp_of,
     type_of,
 )
-from slixmpp_e2e.policy import Policy
+from slixmpp_e2e.policy import Level, Policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.waiting import patiently
@@ -67,6 +68,7 @@ class Inbound:
     answers: Answers
     forwarded: Forwarded
     requests: CertificateRequests
+    downgrades: Downgrades
     stats: Counter[str]
     #: Called with the JID whose certificate is there now.
     on_learned: Callable[[JID], None]
@@ -131,6 +133,8 @@ class Inbound:
         if not response:
             self.exchanges.received(stanza, inner, encrypted=result.report.encrypted)
         self.stats["opened"] += 1
+        if result.report.authenticated:
+            self.downgrades.heard_protected(outer.sender)
         if result.learned:
             self.on_learned(outer.sender)
             self.xmpp.event("e2e_certificate_learned", result.report)
@@ -210,9 +214,23 @@ class Inbound:
         kind = kind_of(stanza)
         from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
         if from_room or not self.policy.must_be_protected(sender, kind):
+            if self.may_be_downgrade(stanza):
+                await self.downgrades.heard_clear(stanza)
             return stanza
         return await self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
+        )
+
+    def may_be_downgrade(self, stanza: Stanza) -> bool:
+        """Tell whether a clear stanza is worth a word: from somebody with whom something else is wanted.
+
+        Raises `ValueError` for a sender whose address can't be compared.
+        """
+        sender: JID = stanza["from"]
+        return (
+            bool(sender.bare)
+            and self.downgrades.speaks(stanza)
+            and self.policy.level(sender, kind_of(stanza)) is not Level.OFF
         )
 
     def _bounce(self, stanza: Stanza) -> Stanza:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,7 +19,7 @@ from slixmpp_e2e.errors import (
     TooLargeError,
     UnprotectableError,
 )
-from slixmpp_e2e.namespaces import E2E, EME, HINTS
+from slixmpp_e2e.namespaces import E2E, EME, HINTS, LIMITS
 from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.parking import Parking
@@ -35,6 +36,7 @@ from slixmpp_e2e.plugin.stanzas import (
     new_stanza,
     own_jid,
     set_error,
+    set_level,
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
@@ -43,6 +45,7 @@ from slixmpp_e2e.waiting import NotYet
 
 log = logging.getLogger(__name__)
 
+_LEAST_SIZE: Final = 10_000
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
 _ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
@@ -52,7 +55,7 @@ _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNE
 class OutboundOptions:
     """How outer stanzas look."""
 
-    #: The largest outer stanza, in octets; servers accept 256 KiB and end the stream over more.
+    #: The largest outer stanza, in octets; most servers accept 256 KiB and end the stream over more.
     max_stanza_size: int = 200_000
     #: XEP-0380 and XEP-0334 hints on messages, which archives and carbons need.
     hints: bool = True
@@ -72,6 +75,10 @@ class Outbound:
     exchanges: Exchanges
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
+    #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
+    announced_size: int | None = None
+    #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
+    on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
     resumption: Resumption = field(init=False)
     parking: Parking = field(init=False)
 
@@ -91,6 +98,15 @@ class Outbound:
         except LocalError:
             return False  # it fails when its turn comes
         return level in _ENCRYPTING and not self.protection.can_encrypt_to(stanza["to"])
+
+    def keep_demand(self, stanza: Stanza) -> None:
+        """Let what a policy demands of a stanza that waits be demanded still when it leaves."""
+        if self.policy.level(stanza["to"], kind_of(stanza)) not in _DEMANDING:
+            return
+        with suppress(LocalError):  # it fails when its turn comes
+            demanded = self.level(stanza, level_of(stanza))
+            if demanded in _DEMANDING:
+                set_level(stanza, demanded)
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -141,7 +157,10 @@ class Outbound:
         to = stanza["to"]
         if isinstance(stanza, Iq) and not self.exchanges.understands(to):
             return False
-        return self.protection.can_encrypt_to(to)
+        if self.protection.can_encrypt_to(to):
+            return True
+        self.on_clear(stanza)
+        return False
 
     def _is_for_room(self, presence: Stanza) -> bool:
         room = presence["to"].bare
@@ -222,8 +241,11 @@ class Outbound:
         SubElement(outer.xml, E2E_TAG).text = payload
         if isinstance(stanza, Message):
             self._add_hints(outer, stanza)
-        if len(payload) * 5 > self.options.max_stanza_size:  # even escaped, most are far from it
-            self._check_size(outer)
+        most = self.options.max_stanza_size
+        if self.announced_size is not None:
+            most = min(most, self.announced_size)
+        if len(payload) * 5 > most:  # even escaped, most are far from it
+            _check_size(outer, most)
         return outer
 
     def leaves(self, outer: Stanza, stanza: Stanza, level: Level) -> None:
@@ -254,12 +276,14 @@ class Outbound:
         if self.options.fallback_body is not None:
             outer["body"] = self.options.fallback_body
 
-    def _check_size(self, outer: Stanza) -> None:
-        size = len(str(outer).encode())
-        if size > self.options.max_stanza_size:
-            raise TooLargeError(
-                f"the protected stanza has {size} octets; {self.options.max_stanza_size} are allowed"
-            )
+    def hear_features(self, features: Element) -> None:
+        """Take note of what a stream's features say about the size of stanzas (XEP-0478 0.2).
+
+        No stream may be limited to less than 10,000 octets (RFC 6120 13.12): such a word does not count.
+        """
+        said = features.findtext(f"{{{LIMITS}}}limits/{{{LIMITS}}}max-bytes", "").strip()
+        size = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
+        self.announced_size = size if size >= _LEAST_SIZE else None
 
     # ------------------------------------------------------------------ failing
 
@@ -295,6 +319,12 @@ class Outbound:
         vehicle = Delivery(self.xmpp)
         vehicle.stanza = stanza
         asyncio.get_running_loop().call_soon(self.xmpp.recv_stanza, vehicle)
+
+
+def _check_size(outer: Stanza, most: int) -> None:
+    size = len(str(outer).encode())
+    if size > most:
+        raise TooLargeError(f"the protected stanza has {size} octets; {most} are allowed")
 
 
 def _copy_attributes(source: Stanza, target: Stanza, *names: str) -> None:

@@ -22,6 +22,7 @@ from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
+from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.inbound import Inbound
@@ -59,6 +60,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_rejected` (`Rejection`): a peer says that it could not take a stanza of ours.
     - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
+    - `e2e_downgraded` (`Downgrade`): a stanza in clear from or to a peer whose certificate is known.
     - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
     - `e2e_revocation_failed` (`E2EError`): lists or OCSP responses could not be had; what was known still counts.
     - `e2e_store_failed` (`StoreError`): a decision could not be kept by a store that is shared.
@@ -79,6 +81,7 @@ class E2EPlugin(BasePlugin):
     _outbound: Outbound
     _departures: Departures
     _decisions: Decisions
+    _downgrades: Downgrades
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _arrivals: Arrivals
@@ -136,6 +139,8 @@ class E2EPlugin(BasePlugin):
         parking = self._outbound.parking
         opening = Opening(protection, self._mirror)
         self._decisions = Decisions(xmpp, opening, parking.release)
+        self._downgrades = Downgrades(xmpp, opening, self._counters)
+        self._outbound.on_clear = self._downgrades.leaves_clear
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
@@ -160,12 +165,15 @@ class E2EPlugin(BasePlugin):
             answers,
             Forwarded(xmpp, protection, opening, policy),
             self._requests,
+            self._downgrades,
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
             answers_in_clear=published.answer,
         )
-        self._arrivals = Arrivals(xmpp, self._inbound, self._resumption, self._counters)
+        self._arrivals = Arrivals(
+            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
+        )
         protection.on_clock_adjustment = self._clock_adjusted
         self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
 
@@ -278,6 +286,17 @@ class E2EPlugin(BasePlugin):
         """
         return await self._inbound.open(stanza)
 
+    def set_policy(self, policy: Mapping[str, Any]) -> None:
+        """Let another policy count from now on, instead of the option of this name; raise `ConfigurationError`.
+
+        A stanza follows the policy of the moment when its turn to leave comes. Only where it waits for a certificate
+        because it had to be protected, that stays so.
+        """
+        found = read_policy(policy, frozenset({bare(self.xmpp.boundjid)}))
+        self.config["policy"] = policy
+        for part in (self._outbound, self._inbound, self._inbound.forwarded):
+            part.policy = found
+
     def request_certificate(self, jid: JID | str) -> None:
         """Ask a peer for its certificate with a signed message (RFC 3923 6.2); `e2e_certificate_learned` follows.
 
@@ -365,6 +384,6 @@ class E2EPlugin(BasePlugin):
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
             "waiting": len(self._arrivals.lanes) + len(self._departures),
-            "peers": self.protection.size() + len(self._requests) + len(self._search),
+            "peers": self.protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }
