@@ -7,6 +7,7 @@ more. The same two go on to the next cut.
 """
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -320,16 +321,10 @@ def _query(text: str) -> Element:
 
 def _kind(stanza: Any) -> str:
     """Return which one of the exchange a stanza is."""
-    text = "".join(stanza.xml.itertext())
-    if CANARY not in text:
-        return "receipt" if stanza.xml.find("{urn:xmpp:receipts}received") is not None else "something else"
-    if text.endswith("answered"):
-        return "result"
-    return (
-        str(text.partition(CANARY)[2] or text).split(" ")[1]
-        if text.startswith(CANARY)
-        else text.split(" ")[1]
-    )
+    found = re.search(rf"\d+ (\w+) {CANARY}( answered)?", " ".join(stanza.xml.itertext()))
+    if found is None:
+        return "receipt"
+    return "result" if found[2] else found[1]
 
 
 def _holdings(party: Party) -> Counter[str]:
