@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from .cut_servers import CUT_SERVERS, cut_server
-from .cuts import Cuts, Outcome, cuts
+from .cuts import Cuts, cuts
+from .outcome import Outcome
 from .protected import PKI, make_pki
 from .proxy import Direction
 

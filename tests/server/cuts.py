@@ -7,7 +7,6 @@ more. The same two go on to the next cut.
 """
 
 import asyncio
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,52 +21,18 @@ from slixmpp.xmlstream.matcher import MatchXPath
 
 from slixmpp_e2e.errors import UnconfirmedError
 
-from .clients import _tasks_of, round_trip
+from .clients import round_trip
 from .couple import Party, couple
+from .outcome import CANARY, Outcome, holdings, kind_of
 from .protected import PKI
 from .proxy import Direction
 
-#: In every text that is exchanged. The hyphens keep it out of base64.
-CANARY: Final = "canary-of-verona"
 _QUERY: Final = "{urn:example:cuts}query"
 _HIS: Final = ("message", "presence", "request", "question")
 _HERS: Final = ("result", "receipt", "reply")
 
 #: Returns what the server has counted of romeo's session: his stanzas, and its own to him.
 CountersOfServer = Callable[[Party], Awaitable[tuple[int, int]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one cut did."""
-
-    direction: Direction
-    #: Octets of the exchange that passed before it.
-    offset: int
-    #: What the stream did: `spared` (the exchange was over before), `resumed`, `anew` (a new session),
-    #: `deaf` (resumed, but the server understood nothing any more, and a new session was needed).
-    stream: str
-    #: Stanzas of which nobody knows anything: neither delivered, nor reported to their sender.
-    lost: tuple[str, ...] = ()
-    #: Stanzas that were delivered more than once.
-    twice: tuple[str, ...] = ()
-    #: Stanzas that were reported to their sender as not sent, unconfirmed or not answered, and delivered or not.
-    reported: tuple[str, ...] = ()
-    #: How often a server delivered again what had been delivered, and was refused.
-    copies: int = 0
-    #: Anything else that must not be, in words.
-    wrong: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def unhurt(self) -> bool:
-        """Whether all arrived once, and nobody noticed anything."""
-        return self.honest and not (self.reported or self.copies)
-
-    @property
-    def honest(self) -> bool:
-        """Whether each arrived at most once, and somebody was told of each that may not have arrived."""
-        return not (self.lost or self.twice or self.wrong)
 
 
 @dataclass
@@ -261,7 +226,7 @@ class Cuts:
             for failure in party.failures.sent:
                 if not isinstance(failure.error, UnconfirmedError):
                     self._strange.append(f"not sent: {failure.error.diagnostics()}")
-                self.reported[_kind(failure.stanza)] += 1
+                self.reported[kind_of(failure.stanza)] += 1
             self._strange += [f"refused: {reason}" for reason in party.failures.reasons if reason != "seen"]
 
     def _on_the_wire(self) -> list[str]:
@@ -285,7 +250,7 @@ class Cuts:
     async def _held(self) -> list[str]:
         """Return what the two hold on to now and did not after the first exchange."""
         for _ in range(20):
-            found = [_holdings(party) for party in (self.romeo, self.juliet)]
+            found = [holdings(party) for party in (self.romeo, self.juliet)]
             if self._holdings is None:
                 self._holdings = found
             more = [
@@ -317,35 +282,3 @@ def _query(text: str) -> Element:
     query = Element(_QUERY)
     query.text = text
     return query
-
-
-def _kind(stanza: Any) -> str:
-    """Return which one of the exchange a stanza is."""
-    found = re.search(rf"\d+ (\w+) {CANARY}( answered)?", " ".join(stanza.xml.itertext()))
-    if found is None:
-        return "receipt"
-    return "result" if found[2] else found[1]
-
-
-def _holdings(party: Party) -> Counter[str]:
-    """Count handlers, timers and tasks of a client, and what the plugin keeps for stanzas under way."""
-    xmpp: Any = party.xmpp
-    found: Counter[str] = Counter()
-    found.update(
-        f"handler {each.name}" for each in xmpp._XMLStream__handlers if "IqCallback" not in each.name
-    )
-    found["handlers of iq"] = sum("IqCallback" in each.name for each in xmpp._XMLStream__handlers)
-    for event, handlers in xmpp._XMLStream__event_handlers.items():
-        found[f"event handlers {event}"] = len(handlers)
-    found.update(f"timer {name}" for name in xmpp.scheduled_events)
-    found["tasks of the client"] = len(_tasks_of(xmpp))
-    found["tasks"] = len(asyncio.all_tasks())
-    found["slow tasks"] = len(xmpp._XMLStream__slow_tasks)
-    found["queued"] = len(xmpp._XMLStream__queued_stanzas) + xmpp.waiting_queue.qsize()
-    plugin = party.plugin("e2e")
-    exchanges = plugin._outbound.exchanges
-    for table in ("_requests", "_guarded", "_owed"):
-        found[table] = len(getattr(exchanges, table))
-    for name in ("unacknowledged", "parked", "waiting"):
-        found[name] = plugin.stats()[name]
-    return found
