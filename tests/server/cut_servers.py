@@ -14,9 +14,10 @@ from .clients import ACCOUNTS
 from .conftest import ROOM_FOR_BURSTS
 from .couple import Party
 from .cuts import CountersOfServer
+from .ejabberd import ThrowAwayEjabberd
 
 #: `prosody` is as Debian has it; `prosody-mended` resumes with the parser of the new connection.
-CUT_SERVERS: Final = ("loopback", "prosody", "prosody-mended")
+CUT_SERVERS: Final = ("loopback", "prosody", "prosody-mended", "ejabberd")
 
 _PLUGINS: Final = Path(__file__).with_name("prosody_plugins")
 _MODULES: Final = "roster saslauth disco ping pep carbons mam smacks offline blocklist csi_simple counters"
@@ -35,6 +36,15 @@ async def cut_server(name: str) -> AsyncIterator[tuple[int, CountersOfServer]]:
                 return management.handled, management._acknowledged + len(management.unacknowledged)
 
             yield loopback.port, counters
+        return
+    if name == "ejabberd":
+        with ThrowAwayEjabberd(ACCOUNTS) as ejabberd:
+
+            async def told(party: Party) -> tuple[int, int]:
+                own = party.xmpp.boundjid
+                return ejabberd.counters(own.local, own.resource)
+
+            yield ejabberd.port, told
         return
     modules = [*_MODULES.split(), *(["resumed_parser"] if name == "prosody-mended" else [])]
     configuration = f"""

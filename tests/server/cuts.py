@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
+from slixmpp import Message
 from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
@@ -30,6 +31,9 @@ from .proxy import Direction
 _QUERY: Final = "{urn:example:cuts}query"
 _HIS: Final = ("message", "presence", "request", "question")
 _HERS: Final = ("result", "receipt", "reply")
+
+#: What a server says of a message that it gives up.
+_UNDELIVERED: Final = frozenset({"service-unavailable", "recipient-unavailable"})
 
 #: Returns what the server has counted of romeo's session: his stanzas, and its own to him.
 CountersOfServer = Callable[[Party], Awaitable[tuple[int, int]]]
@@ -49,6 +53,8 @@ class Cuts:
     number: int = 0
     delivered: Counter[str] = field(default_factory=Counter)
     reported: Counter[str] = field(default_factory=Counter)
+    #: What was sent, by the ids that the programs gave.
+    _sent: dict[str, str] = field(default_factory=dict)
     _strange: list[str] = field(default_factory=list)
     _all_seen: asyncio.Event = field(default_factory=asyncio.Event)
     _down: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,9 +67,8 @@ class Cuts:
         for party, kinds in ((self.romeo, _HERS), (self.juliet, _HIS)):
             party.xmpp.add_event_handler("message", self._saw(party, "body", kinds))
             party.xmpp.add_event_handler("presence", self._saw(party, "status", kinds))
-            party.xmpp.add_event_handler(
-                "message_error", lambda error: self._strange.append(f"came: {error}")
-            )
+            party.xmpp.add_event_handler("message_error", self._came_back_as_error)
+            party.xmpp.add_filter("out", self._leaves)
         romeo.add_event_handler("receipt_received", lambda each: self._count(each["receipt"], "receipt"))
         romeo.add_event_handler("disconnected", self._lost)
         romeo.add_event_handler("session_resumed", lambda _: self._came_back("resumed"))
@@ -85,6 +90,18 @@ class Cuts:
                 stanza.reply(f"{number} reply {CANARY}").send()
 
         return take
+
+    def _leaves(self, stanza: Any) -> Any:
+        if isinstance(stanza, Message):
+            self._sent[stanza["id"]] = kind_of(stanza)
+        return stanza
+
+    def _came_back_as_error(self, error: Any) -> None:
+        kind, condition = self._sent.get(error["id"]), error["error"]["condition"]
+        if kind is None or condition not in _UNDELIVERED:
+            self._strange.append(f"{kind} came back: {condition}")
+        else:
+            self.reported[kind] += 1
 
     def _answer(self, request: Any) -> None:
         text = request.xml.find(_QUERY).text
@@ -153,6 +170,7 @@ class Cuts:
             party.failures.sent.clear()
             party.failures.received.clear()
         self._strange.clear()
+        self._sent.clear()
         for counter in (self.delivered, self.reported):
             counter.clear()
         for event in (self._all_seen, self._down, self._back):

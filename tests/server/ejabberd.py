@@ -22,6 +22,7 @@ _ATTEMPTS: Final = 3
 _PATIENCE: Final = 30.0
 _READY: Final = "THE-SERVER-IS-READY"
 _DONE: Final = "THE-ORDER-IS-DONE"
+_COUNTED: Final = "COUNTED"
 
 _CONFIGURATION: Final = """
 hosts: ["{domain}"]
@@ -44,7 +45,7 @@ modules:
   mod_privacy: {{}}
   mod_pubsub: {{plugins: [flat, pep]}}
   mod_roster: {{}}
-  mod_stream_mgmt: {{}}
+  mod_stream_mgmt: {{resend_on_timeout: if_offline}}
 """
 
 #: Starts the server and its accounts, and then does what each line of the input says.
@@ -62,6 +63,11 @@ Obey = fun(Again) ->
         "write\\n" ->
             mnesia:sync_log(),
             [dets:sync(Table) || Table <- dets:all()];
+        "count " ++ Name ->
+            [User, Resource] = [list_to_binary(Each) || Each <- string:lexemes(Name, " \\n")],
+            State = sys:get_state(ejabberd_sm:get_session_pid(User, <<"{domain}">>, Resource)),
+            Counters = [maps:get(Each, State) || Each <- [mgmt_stanzas_in, mgmt_stanzas_out]],
+            io:format("{counted} ~p ~p~n", Counters);
         _ -> erlang:halt(0)
     end,
     io:format("{done}~n"),
@@ -163,12 +169,19 @@ class ThrowAwayEjabberd:
         self._order("write")
         return b"".join(path.read_bytes() for path in (self._directory / "kept").rglob("*") if path.is_file())
 
-    def _order(self, order: str) -> None:
+    def counters(self, localpart: str, resource: str) -> tuple[int, int]:
+        """Return how many stanzas of a session were counted (XEP-0198): the client's, and the server's own."""
+        (counted,) = [line for line in self._order(f"count {localpart} {resource}") if _COUNTED in line]
+        _, handled, sent = counted.split()
+        return int(handled), int(sent)
+
+    def _order(self, order: str) -> list[str]:
+        """Give an order, and return the lines that it says until it has done it."""
         assert self._process is not None, "ejabberd is not running"
         assert self._process.stdin is not None
         self._process.stdin.write(f"{order}\n")
         self._process.stdin.flush()
-        self._wait_for(_DONE)
+        return self._wait_for(_DONE)
 
     def _run(self, erlang: str, libraries: Path, directory: Path) -> None:
         configuration = _CONFIGURATION.format(
@@ -181,7 +194,9 @@ class ThrowAwayEjabberd:
         )
         (directory / "ejabberd.yml").write_text(configuration)
         accounts = ", ".join(f'{{<<"{each}">>, <<"{word}">>}}' for each, word in self._accounts.items())
-        program = _PROGRAM.format(domain=self.domain, accounts=accounts, ready=_READY, done=_DONE)
+        program = _PROGRAM.format(
+            domain=self.domain, accounts=accounts, ready=_READY, done=_DONE, counted=_COUNTED
+        )
         output = directory / "output"  # a pipe would be full one day
         with output.open("w") as written:
             self._process = subprocess.Popen(
@@ -205,19 +220,22 @@ class ThrowAwayEjabberd:
         if "eaddrinuse" in self.log:  # it goes on without the port
             raise EjabberdError(f"ejabberd could not open its ports:\n{self.log}")
 
-    def _wait_for(self, word: str) -> None:
+    def _wait_for(self, word: str) -> list[str]:
         """Read what it says until it says a word; it ends by itself when it can't start."""
         assert self._process is not None
         assert self._output is not None
         deadline = time.monotonic() + _PATIENCE
+        lines = []
         while word not in (said := self._output.readline()):
             if said:
+                lines.append(said)
                 continue
             if self._process.poll() is not None:
                 raise EjabberdError(f"ejabberd ended with code {self._process.returncode}:\n{self.log}")
             if time.monotonic() > deadline:
                 raise EjabberdError(f"ejabberd did not answer within {_PATIENCE:.0f} s:\n{self.log}")
-            time.sleep(0.005)
+            time.sleep(0.002)
+        return lines
 
 
 def _libraries() -> Path | None:

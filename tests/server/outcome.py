@@ -28,7 +28,7 @@ class Outcome:
     lost: tuple[str, ...] = ()
     #: Stanzas that were delivered more than once.
     twice: tuple[str, ...] = ()
-    #: Stanzas that were reported to their sender as not sent, unconfirmed or not answered, and delivered or not.
+    #: Stanzas that were reported to their sender: unconfirmed, not answered or come back; and delivered or not.
     reported: tuple[str, ...] = ()
     #: How often a server delivered again what had been delivered, and was refused.
     copies: int = 0
