@@ -124,6 +124,7 @@ def table(directory: Path) -> Iterable[str]:
         "lost",
         "twice",
         "reported",
+        "copies",
         "wrong",
         "ms",
     ]
