@@ -3,6 +3,7 @@
 This is a sample; `make cuts` cuts at every octet (docs/reliability.md).
 """
 
+import asyncio
 import random
 from collections import Counter
 from dataclasses import replace
@@ -12,10 +13,11 @@ from typing import get_args
 import pytest
 
 from .all_cuts import ALL_SERIES, Results, Series, make, table
+from .clients import Inbox
 from .couple import Party
 from .cut_servers import cut_server
 from .cuts import Cuts, cuts
-from .outcome import CANARY, Outcome
+from .outcome import CANARY, Outcome, kind_of
 from .protected import PKI, make_pki
 from .proxy import Direction
 
@@ -82,6 +84,28 @@ async def test_prosody_as_it_is_goes_deaf_within_a_stanza_and_nothing_is_lost_si
     assert inside.honest
     assert behind.stream == "resumed"
     assert behind.unhurt
+
+
+@pytest.mark.server
+async def test_pings_end_a_deaf_session_and_what_was_lost_in_it_is_reported(pki):
+    async with cut_server("prosody") as (port, counters), cuts(port, pki, counters) as talk:
+        romeo = talk.romeo
+        romeo.xmpp.register_plugin("xep_0199")
+        romeo.plugin("xep_0199").enable_keepalive(0.3, 0.3)
+        started = Inbox(romeo.xmpp, "session_start")
+        talk._begin()
+        romeo.proxy.cut_after("from_clients", 1000)
+        asked = asyncio.ensure_future(talk._speak())
+        await started.next(seconds=10)
+        romeo.plugin("xep_0199").disable_keepalive()
+        assert [kind_of(each.stanza) for each in romeo.failures.sent] == [
+            "message",
+            "presence",
+            "request",
+            "question",
+        ]
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
 
 
 async def test_a_cut_behind_the_exchange_spares_it(pki):

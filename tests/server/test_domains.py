@@ -10,7 +10,7 @@ from slixmpp.exceptions import IqError
 from .clients import Inbox, close, connect, new_client, round_trip
 from .couple import Party, Witness
 from .domains import Domains, two_domains
-from .protected import introduce, make_pki, protect
+from .protected import PKI, introduce, make_pki, protect
 from .proxy import RecordingProxy
 
 pytestmark = pytest.mark.server
@@ -18,6 +18,15 @@ pytestmark = pytest.mark.server
 ROMEO, JULIET = JID("romeo@montague.example/orchard"), JID("juliet@capulet.example/balcony")
 SECRET = "the canary of Verona"
 PLUGINS = ["xep_0198", "xep_0199", "xep_0030", "xep_0184"]
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """Certificates for two people of different domains."""
+    made = make_pki(tmp_path_factory.mktemp("pki"))
+    for jid in (ROMEO, JULIET):
+        made.issue(jid.local, jid.bare)
+    return made
 
 
 @pytest.fixture
@@ -28,11 +37,8 @@ async def domains() -> AsyncIterator[Domains]:
 
 
 @pytest.fixture
-async def two(domains: Domains, tmp_path) -> AsyncIterator[tuple[Party, Party]]:
+async def two(domains: Domains, pki: PKI) -> AsyncIterator[tuple[Party, Party]]:
     """One client in each domain, that may only talk protected to others."""
-    pki = make_pki(tmp_path)
-    for jid in (ROMEO, JULIET):
-        pki.issue(jid.local, jid.bare)
     async with AsyncExitStack() as stack:
         parties = []
         for jid, other in ((ROMEO, JULIET), (JULIET, ROMEO)):
