@@ -104,14 +104,14 @@ class Endpoint:
         sender = self._sender(stanza)
         stanza.set("from", sender.full)
         identifier = self._outer_id(stanza, response_to)
-        text = self.protection.protect(stanza, sender=sender, recipient=to, level=found)
+        element = self.protection.protect(stanza, sender=sender, recipient=to, level=found)
         attributes = {
             "type": stanza.get("type"),
             "from": sender.full,
             "to": to.full,
             "id": identifier,
         }
-        return write_outer(kind, attributes, text)
+        return write_outer(kind, attributes, element.text or "")
 
     def _level(self, to: JID, stanza: Element, asked: Level | None) -> Level:
         if self.policy is None:

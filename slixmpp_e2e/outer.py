@@ -19,7 +19,7 @@ from slixmpp_e2e.errors import (
     TooLargeError,
 )
 from slixmpp_e2e.media.addresses import bare, read_jid
-from slixmpp_e2e.namespaces import CLIENT, COMPONENT, E2E, STANZAS
+from slixmpp_e2e.namespaces import CLIENT, COMPONENT, E2E, OBJENC, STANZAS
 from slixmpp_e2e.stanza import (
     MAX_OCTETS,
     Kind,
@@ -32,6 +32,10 @@ from slixmpp_e2e.stanza import (
 )
 
 E2E_TAG: Final = f"{{{E2E}}}e2e"
+#: The element of draft-miller-3923bis-02.
+OBJENC_TAG: Final = f"{{{OBJENC}}}e2e"
+#: What holds a protected stanza.
+PAYLOADS: Final = frozenset({E2E_TAG, OBJENC_TAG})
 #: The types of stanzas whose objects are opened.
 OPENED: Final[Mapping[str, frozenset[str]]] = {
     "message": frozenset({"normal", "chat", "headline"}),
@@ -106,6 +110,24 @@ def payload(stanza: Element) -> str:
     if len(found) != 1 or len(found[0]):
         raise MalformedError("there is not exactly one e2e element with nothing but text in it")
     return found[0].text or ""
+
+
+def find_payload(stanza: Element) -> str | Element:
+    """Return the text of the one `<e2e/>` element of RFC 3923, or that of draft-miller-3923bis-02, whole.
+
+    Raises `RefusedError` (`unprotected`) where there is none, `MalformedError` where there are several.
+    """
+    found = stanza.findall(OBJENC_TAG)
+    if not found:
+        return payload(stanza)
+    if len(found) > 1 or stanza.find(E2E_TAG) is not None:
+        raise MalformedError("there is more than one e2e element in it")
+    return found[0]
+
+
+def has_payload(stanza: Element) -> bool:
+    """Tell whether there is an `<e2e/>` element in a stanza."""
+    return any(child.tag in PAYLOADS for child in stanza)
 
 
 def read_outer(stanza: Element, own: Collection[str]) -> Outer:

@@ -150,7 +150,7 @@ class Departures:
         level = outbound.level(stanza, level_of(stanza))
         if level is Level.OFF:
             return stanza
-        if outbound.works_slowly(level):
+        if outbound.works_slowly(stanza, level):
             raise NotYet(_nothing)
         return outbound.protected(stanza, level)
 
@@ -161,7 +161,7 @@ class Departures:
 
         If it has to wait first, what goes wrong then is told as for any other stanza.
         """
-        if self.outbound.works_slowly(level) or self.lanes.is_busy(_lane_of(stanza)):
+        if self.outbound.works_slowly(stanza, level) or self.lanes.is_busy(_lane_of(stanza)):
             self._put(stanza, level)
         else:
             self.xmpp.send(self.outbound.protected(stanza, level))
@@ -170,9 +170,9 @@ class Departures:
         """Return the outer stanza for a stanza, once all is there that it takes; raise a `LocalError`."""
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
-        text = await self.worker.run(plan.write) if outbound.works_slowly(level) else plan.write()
+        payload = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
         outbound.protection.written(plan)
-        return outbound.wrap(stanza, text)
+        return outbound.wrap(stanza, payload)
 
     def _put(self, stanza: Stanza, level: Level | None) -> None:
         if len(self.lanes) >= _WAITING:

@@ -12,9 +12,9 @@ from slixmpp import JID
 from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.certificates.mirror import Mirror
-from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
+from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.namespaces import E2E, PUBKEY
+from slixmpp_e2e.namespaces import E2E, OBJENC, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
@@ -24,12 +24,14 @@ from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
 from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.format_choice import FormatChoice, read_choices, read_formats
 from slixmpp_e2e.plugin.forwarded import Forwarded
+from slixmpp_e2e.plugin.hosting import announce, check_hosted, check_own_jids, withdraw
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
-from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, load_identity
+from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, hosted_options, load_identity
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -82,6 +84,7 @@ class E2EPlugin(BasePlugin):
     _departures: Departures
     _decisions: Decisions
     _downgrades: Downgrades
+    _formats: FormatChoice
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _arrivals: Arrivals
@@ -116,9 +119,7 @@ class E2EPlugin(BasePlugin):
     def _build(self) -> None:
         xmpp, config, protection = self.xmpp, self.config, self.protection
         own = bare(xmpp.boundjid)
-        if not xmpp.is_component and own not in protection.identity.jids:
-            named = ", ".join(sorted(protection.identity.jids))
-            raise ConfigurationError(f"our certificate is for {named}, but we log in as {own}")
+        check_own_jids(xmpp, protection)
         policy = read_policy(config["policy"], frozenset({own}))
         exchanges = Exchanges(xmpp)
         options = OutboundOptions(
@@ -141,6 +142,8 @@ class E2EPlugin(BasePlugin):
         self._decisions = Decisions(xmpp, opening, parking.release)
         self._downgrades = Downgrades(xmpp, opening, self._counters)
         self._outbound.on_clear = self._downgrades.leaves_clear
+        self._formats = FormatChoice(read_choices(config["format"]))
+        self._outbound.written_as = self._formats.of
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
@@ -169,13 +172,16 @@ class E2EPlugin(BasePlugin):
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
+            formats=read_formats(config["formats"]),
+            on_format=self._formats.heard,
             answers_in_clear=published.answer,
         )
         self._arrivals = Arrivals(
             xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
         )
         protection.on_clock_adjustment = self._clock_adjusted
-        self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
+        sources = [config, *hosted_options(config, DEFAULTS)]
+        self._renewal = Renewal(xmpp, protection, sources, load_identity, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
@@ -218,14 +224,18 @@ class E2EPlugin(BasePlugin):
         if "_outbound" not in self.__dict__:
             return
         self._place()
-        self.xmpp.plugin["xep_0030"].add_feature(E2E)
+        announce(self.xmpp, self.protection, self._features())
         self._renewal.start()
         self._revocation.start()
         self._own_devices.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
         if self.config["publish_certificates"]:
-            self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
             self._publication.start()
+
+    def _features(self) -> tuple[str, ...]:
+        read = {"rfc3923": E2E, "objenc": OBJENC}
+        features = [read[each] for each in sorted(self._inbound.formats)]
+        return (*features, *([PUBKEY] if self.config["publish_certificates"] else []))
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
@@ -242,8 +252,7 @@ class E2EPlugin(BasePlugin):
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
-            for feature in (E2E, PUBKEY):
-                self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
+            withdraw(self.xmpp, self.protection, (E2E, OBJENC, PUBKEY))
         self.protection.store.close()
         if self._mirror is not None:
             self._closing = asyncio.get_running_loop().create_task(self._mirror.close_shared())
@@ -340,7 +349,13 @@ class E2EPlugin(BasePlugin):
         }
         config = {**DEFAULTS, **options, **more}
         check_options(config)
-        self.protection.add_identity(load_identity(config))
+        identity = load_identity(config)
+        if self.xmpp.is_component:
+            check_hosted(self.xmpp, identity.jids)
+            self.protection.host(identity)
+            announce(self.xmpp, self.protection, self._features())
+        else:
+            self.protection.add_identity(identity)
 
     async def publish_certificates(self) -> None:
         """Publish our certificates in our account, for everybody who asks (XEP-0189); raise `PublicationError`.
