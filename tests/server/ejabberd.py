@@ -240,5 +240,5 @@ class ThrowAwayEjabberd:
 
 def _libraries() -> Path | None:
     """Return the directory of Erlang libraries that ejabberd is in."""
-    found = sorted(Path("/usr/lib").glob("**/ejabberd-*/ebin/ejabberd.app"))
+    found = sorted(Path("/usr/lib").glob("*/ejabberd-*/ebin/ejabberd.app"))
     return found[-1].parents[2] if found else None

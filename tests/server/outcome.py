@@ -55,6 +55,12 @@ def kind_of(stanza: Any) -> str:
     return "result" if found[2] else found[1]
 
 
+def shown_by(party: Party) -> list[str]:
+    """Return where the word that is in every text can be read on a client's wire."""
+    records = (party.proxy.recorded_from_clients, party.proxy.recorded_to_clients)
+    return [f"{CANARY} was on the wire of {party.jid}" for record in records if CANARY.encode() in record]
+
+
 def holdings(party: Party) -> Counter[str]:
     """Count handlers, timers and tasks of a client, and what the plugin keeps for stanzas under way."""
     xmpp: Any = party.xmpp
