@@ -179,6 +179,8 @@ class Inbound:
                 self.on_learned(stanza["from"])
         else:
             self.tell(stanza, error, stale)
+        if error.reason == "seen" and self._delayed_since(stanza) is not None:
+            return None  # our server delivered it twice (XEP-0198): an answer would say that it never did
         takes_unsigned = (
             self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
         )
