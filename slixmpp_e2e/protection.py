@@ -5,14 +5,13 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.arriving import Arriving, Judged, Unprotected
+from slixmpp_e2e.arriving import Arriving, Judged, Payload, Unprotected
 from slixmpp_e2e.certificates.household import Household
 from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
@@ -33,6 +32,7 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.formats import rfc3923
 from slixmpp_e2e.freshness import SECOND, Admission, MonotoneClock, to_datetime
+from slixmpp_e2e.leaving import Format, Plan, objenc_sealing
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.policy import Level
@@ -44,30 +44,6 @@ INCLUSION_INTERVAL: Final = 300 * SECOND
 _JIDS: Final = 4096
 #: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
 _AT_ONCE: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done to a stanza. All has been asked that there is to ask: the rest can be done anywhere."""
-
-    stanza: Element
-    sender: JID
-    recipient: JID
-    sealing: rfc3923.Sealing
-    #: Nanoseconds since 1970.
-    moment: int
-    random: Random
-
-    def write(self) -> str:
-        """Sign and encrypt, and return the text of the `<e2e/>` element; raise `InvalidStanzaError`."""
-        return rfc3923.protect(
-            self.stanza,
-            self.sealing,
-            sender=self.sender,
-            recipient=self.recipient,
-            moment=self.moment,
-            random=self.random,
-        )
 
 
 class Protection:
@@ -183,19 +159,23 @@ class Protection:
         """Tell whether there is a usable certificate of a JID."""
         return bool(self.peers.keys(bare(jid), to_datetime(self.now())))
 
-    def protect(self, stanza: Element, *, sender: JID, recipient: JID, level: Level) -> str:
-        """Return the text of the `<e2e/>` element for a stanza in `jabber:client`.
+    def protect(
+        self, stanza: Element, *, sender: JID, recipient: JID, level: Level, written_as: Format = "rfc3923"
+    ) -> Element:
+        """Return the `<e2e/>` element for a stanza in `jabber:client`.
 
-        `level` says what to do; `opportunistic` counts as `required` here, `off` is an error. Raises a
-        `LocalError`: `NoCertificateError`, `CertificateError` (ours is expired or is somebody else's),
-        `InvalidStanzaError`.
+        `level` says what to do; `opportunistic` counts as `required` here, `off` is an error. What is only signed
+        is written as RFC 3923 has it, whatever is asked for. Raises a `LocalError`: `NoCertificateError`,
+        `CertificateError` (ours is expired or is somebody else's), `InvalidStanzaError`.
         """
-        plan = self.plan(stanza, sender=sender, recipient=recipient, level=level)
-        text = plan.write()
+        plan = self.plan(stanza, sender=sender, recipient=recipient, level=level, written_as=written_as)
+        element = plan.write()
         self.written(plan)
-        return text
+        return element
 
-    def plan(self, stanza: Element, *, sender: JID, recipient: JID, level: Level) -> Plan:
+    def plan(
+        self, stanza: Element, *, sender: JID, recipient: JID, level: Level, written_as: Format = "rfc3923"
+    ) -> Plan:
         """Return what `protect` would do, for somebody who does it elsewhere and says so (`written`)."""
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
@@ -206,12 +186,16 @@ class Protection:
             self._advance()
         identity, now = own.current, self.now()
         keys = () if level is Level.SIGN else self._recipient_keys(recipient, identity, now)
-        cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
             identity.check_validity(to_datetime(now))
             certificates = self._includes_certificates(sender, recipient, now)
             signer = identity.signer if certificates else identity.short_signer
+        if written_as == "objenc" and keys:
+            sealing = rfc3923.Sealing(signer, (), certificates=certificates)
+            encrypting = objenc_sealing(keys, self.options.cipher)
+            return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random, encrypting)
+        cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
         recipients = tuple(self._recipient(key) for key in keys)
         sealing = rfc3923.Sealing(signer, recipients, cipher, certificates=certificates)
         return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random)
@@ -271,14 +255,16 @@ class Protection:
 
     def unprotect(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
         archived: bool = False,
         allow_unsigned: bool = False,
     ) -> Unprotected:
-        """Open the text of an `<e2e/>` element, and judge it; raise a `RemoteError`.
+        """Open an `<e2e/>` element, and judge what is in it; raise a `RemoteError`.
+
+        `payload` is its text where it is RFC 3923's, or the element where it is draft-miller-3923bis-02's.
 
         `delayed_since` is when our own server says that it stored the stanza. With `archived` it comes from an
         archive that we asked: whether it came before is not looked at, except that an encrypted key must not
@@ -288,7 +274,7 @@ class Protection:
         `CertificatesOnlyError` is learned before it is raised.
         """
         judged = self.judge(
-            text, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
+            payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
         )
         question = judged.question
         if question is None:
@@ -304,7 +290,7 @@ class Protection:
 
     def judge(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
@@ -317,7 +303,7 @@ class Protection:
         """
         try:
             return self._arriving.judge(
-                text, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
+                payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
             )
         except CertificatesOnlyError as error:
             error.learned = self.take_certificates(error.certificates, outer.sender)

@@ -18,7 +18,7 @@ from slixmpp_e2e.cli.structure import describe_object, object_lines, unwrapped
 from slixmpp_e2e.errors import ConfigurationError, MalformedError, RemoteError
 from slixmpp_e2e.formats import objenc_envelope
 from slixmpp_e2e.media import cpim, mime, xmpp_xml
-from slixmpp_e2e.outer import E2E_TAG, kind_of, read_stanza
+from slixmpp_e2e.outer import E2E_TAG, OBJENC_TAG, PAYLOADS, kind_of, read_stanza
 
 _Value = TypeVar("_Value")
 
@@ -109,10 +109,10 @@ class Description:
         self.say(f"stanza: {kind_of(stanza)} {attributes}".rstrip())
         for child in stanza:
             namespace, _, name = child.tag.rpartition("}")
-            is_object = child.tag in {E2E_TAG, objenc_envelope.TAG}
+            is_object = child.tag in PAYLOADS
             text = f": {_shortened(child.text)}" if child.text and not is_object else ""
             self.say(f"  {name} ({namespace[1:]}){text}")
-            if child.tag == objenc_envelope.TAG:
+            if child.tag == OBJENC_TAG:
                 self.inside(self.objenc, child)
             elif child.tag == E2E_TAG:
                 text = (child.text or "").strip(" \t\r\n")

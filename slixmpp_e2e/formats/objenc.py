@@ -100,6 +100,9 @@ def protect(
     document = _write_plain(_write_stanza(stanza, sender, recipient), moment)
     key, iv = random(sealing.cipher.key_size), random(_IV)
     data = iv + sealing.cipher.encrypt(key, document, lambda _size: iv)[1]  # ERRATA B05
+    size = (len(data) + 2) // 3 * 4  # in base64
+    if size > MAX_OCTETS:
+        raise TooLargeError(f"the object has {size} octets; nobody reads more than {MAX_OCTETS}")
     envelope = Envelope(
         (WRITTEN_TRANSPORT,),
         _wrap(key, sealing.certificate),
@@ -133,11 +136,7 @@ def _write_plain(stanza: bytes, moment: int) -> bytes:
     """Return the envelope E (section 3 (5) and (6))."""
     plain = Element(_PLAIN, {"timestamp": format_date_time(moment)})
     plain.text = write_base64(stanza)
-    document = serialise(plain).encode()
-    size = len(write_base64(document))  # as it will stand in the stanza, but for the IV
-    if size > MAX_OCTETS:
-        raise TooLargeError(f"the object has {size} octets; nobody reads more than {MAX_OCTETS}")
-    return document
+    return serialise(plain).encode()
 
 
 def _wrap(key: bytes, certificate: ParsedCertificate) -> bytes:

@@ -26,12 +26,11 @@ from slixmpp_e2e.cms.algorithms import (
     Digest,
 )
 from slixmpp_e2e.cms.recipients import RSA_OAEP_SHA256, RSA_PKCS1, KeyTransport, oaep
-from slixmpp_e2e.errors import MalformedError, RefusedError
+from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.namespaces import OBJENC
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import OBJENC_TAG
 from slixmpp_e2e.stanza import MAX_OCTETS, SPACE
 
-TAG: Final = f"{{{OBJENC}}}e2e"
 _KEY: Final = f"{{{OBJENC}}}key"
 _DATA: Final = f"{{{OBJENC}}}data"
 _MACS: Final = ("mac-hash", "mac-data")  # section 3 (10), and the examples (ERRATA B03)
@@ -120,7 +119,7 @@ def make_mac(data: bytes, key: bytes) -> bytes:
 
 def write_envelope(envelope: Envelope) -> Element:
     """Return the element (section 3 (10)); the key has to be encrypted with `WRITTEN_TRANSPORT`."""
-    element = Element(TAG)
+    element = Element(OBJENC_TAG)
     key = SubElement(element, _KEY, {"cipher-algo": _WRITTEN_TRANSPORT_NAME})
     key.text = write_base64(envelope.encrypted_key)
     attributes = {
@@ -140,26 +139,12 @@ def write_base64(data: bytes) -> str:
 # --------------------------------------------------------------------------- reading
 
 
-def payload(stanza: Element) -> Element:
-    """Return the one `<e2e/>` element of this namespace in a stanza.
-
-    Raises `RefusedError` (`unprotected`) where there is none, `MalformedError` where there are several, or one of
-    RFC 3923 beside it: which of them is the stanza?
-    """
-    found = stanza.findall(TAG)
-    if not found:
-        raise RefusedError("there is no e2e element in it", reason="unprotected")
-    if len(found) != 1 or stanza.find(E2E_TAG) is not None:
-        raise MalformedError("there is more than one e2e element in it")
-    return found[0]
-
-
 def read_envelope(element: Element) -> Envelope:
     """Return the object in an `<e2e/>` element; raise `MalformedError` for what everybody can see.
 
     Attributes that the draft doesn't have are not looked at.
     """
-    if element.tag != TAG or [child.tag for child in element] != [_KEY, _DATA]:
+    if element.tag != OBJENC_TAG or [child.tag for child in element] != [_KEY, _DATA]:
         raise MalformedError("not one key and one data element, in this order")  # appendix A
     key, data = element
     if (

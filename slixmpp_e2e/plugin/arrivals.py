@@ -16,7 +16,7 @@ from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import E2EError, RefusedError, StoreError
 from slixmpp_e2e.namespaces import STREAMS
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
@@ -66,7 +66,7 @@ class Arrivals:
 
     def _may_wait(self, stanza: Stanza) -> bool:
         """Tell whether somebody is asked about a stanza: there is something to open, or to answer."""
-        if any(True for _ in stanza.xml.iter(E2E_TAG)):
+        if any(element.tag in PAYLOADS for element in stanza.xml.iter()):
             return True
         try:
             if self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slixmpp import Iq, Message, Presence
+from slixmpp.plugins.xep_0198.stanza import Enable
 
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
@@ -126,6 +127,9 @@ class Departures:
         """Return what may leave instead of a stanza: itself, its protected form, or None."""
         if isinstance(stanza, stanzas.Departure):
             return self._leave(stanza)
+        if isinstance(stanza, Enable):
+            self.outbound.resumption.begin()
+            return stanza
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
@@ -166,9 +170,9 @@ class Departures:
         """Return the outer stanza for a stanza, once all is there that it takes; raise a `LocalError`."""
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
-        text = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
+        payload = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
         outbound.protection.written(plan)
-        return outbound.wrap(stanza, text)
+        return outbound.wrap(stanza, payload)
 
     def _put(self, stanza: Stanza, level: Level | None) -> None:
         if len(self.lanes) >= _WAITING:

@@ -19,8 +19,9 @@ from slixmpp_e2e.errors import (
     TooLargeError,
     UnprotectableError,
 )
-from slixmpp_e2e.namespaces import E2E, EME, HINTS, LIMITS
-from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
+from slixmpp_e2e.leaving import Format, Plan
+from slixmpp_e2e.namespaces import EME, HINTS, LIMITS
+from slixmpp_e2e.outer import MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.parking import Parking
@@ -41,7 +42,7 @@ from slixmpp_e2e.plugin.stanzas import (
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
-from slixmpp_e2e.protection import Plan, Protection
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.waiting import NotYet
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class Outbound:
     options: OutboundOptions = field(default_factory=OutboundOptions)
     #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
     announced_size: int | None = None
+    #: Returns which format a JID is written to in (`FormatChoice.of`).
+    written_as: Callable[[JID], Format] = field(default=lambda _jid: "rfc3923")
     #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
     on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
     resumption: Resumption = field(init=False)
@@ -223,19 +226,22 @@ class Outbound:
         self.leaves(outer, stanza, level)
         return outer
 
-    def payload(self, stanza: Stanza, level: Level) -> str:
-        """Return the text of `<e2e/>` for a stanza, dated now; raise a `LocalError`."""
+    def payload(self, stanza: Stanza, level: Level) -> Element:
+        """Return the `<e2e/>` element for a stanza, dated now; raise a `LocalError`."""
         plan = self.plan(stanza, level)
-        text = plan.write()
+        element = plan.write()
         self.protection.written(plan)
-        return text
+        return element
 
     def plan(self, stanza: Stanza, level: Level) -> Plan:
         """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
-        return self.protection.plan(element, sender=sender, recipient=stanza["to"], level=level)
+        to = stanza["to"]
+        return self.protection.plan(
+            element, sender=sender, recipient=to, level=level, written_as=self.written_as(to)
+        )
 
     def works_slowly(self, stanza: Stanza, level: Level) -> bool:
         """Tell whether a stanza needs a key of ours that takes its time."""
@@ -244,7 +250,7 @@ class Outbound:
         own = self.protection.identity_of(self.sender(stanza))
         return own is not None and own.is_slow
 
-    def _payload_again(self, stanza: Stanza, level: Level) -> str:
+    def _payload_again(self, stanza: Stanza, level: Level) -> Element:
         """Return another payload for a stanza that has left, if that can be done at once."""
         if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
@@ -253,7 +259,7 @@ class Outbound:
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
 
-    def wrap(self, stanza: Stanza, payload: str) -> Stanza:
+    def wrap(self, stanza: Stanza, payload: Element) -> Stanza:
         """Return the outer stanza around a payload; raise `TooLargeError`."""
         outer = new_stanza(self.xmpp, kind_of(stanza))
         _copy_attributes(stanza, outer, "to", "from", "type")
@@ -261,13 +267,13 @@ class Outbound:
         mark_sealed(outer)
         if isinstance(stanza, Iq) and type_of(stanza) == "error":
             set_error(outer, "undefined-condition", "cancel")  # RFC 6120 8.3.2: there is always an <error/>
-        SubElement(outer.xml, E2E_TAG).text = payload
+        outer.xml.append(payload)
         if isinstance(stanza, Message):
-            self._add_hints(outer, stanza)
+            self._add_hints(outer, stanza, payload.tag[1:].partition("}")[0])
         most = self.options.max_stanza_size
         if self.announced_size is not None:
             most = min(most, self.announced_size)
-        if len(payload) * 5 > most:  # even escaped, most are far from it
+        if sum(map(len, payload.itertext())) * 5 > most:  # even escaped, most are far from it
             _check_size(outer, most)
         return outer
 
@@ -287,13 +293,13 @@ class Outbound:
     def _new_id(self) -> str:
         return self.protection.random(16).hex()
 
-    def _add_hints(self, outer: Stanza, stanza: Stanza) -> None:
+    def _add_hints(self, outer: Stanza, stanza: Stanza, namespace: str) -> None:
         for child in stanza.xml:
             if child.tag.startswith(f"{{{HINTS}}}") or child.tag == _CARBONS_PRIVATE:
                 outer.xml.append(Element(child.tag))
         if self.options.hints:
             has_body = stanza.xml.find(f"{{{self.xmpp.default_ns}}}body") is not None
-            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": E2E})
+            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": namespace})
             if outer.xml.find(f"{{{HINTS}}}no-store") is None:
                 SubElement(outer.xml, f"{{{HINTS}}}{'store' if has_body else 'no-store'}")
         if self.options.fallback_body is not None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +14,7 @@ from slixmpp.plugins.base import BasePlugin
 from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.namespaces import E2E, PUBKEY
+from slixmpp_e2e.namespaces import E2E, OBJENC, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
@@ -25,6 +25,7 @@ from slixmpp_e2e.plugin.departures import Departures
 from slixmpp_e2e.plugin.discretion import Discretion
 from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.format_choice import FormatChoice, read_choices, read_formats
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.hosting import announce, check_hosted, check_own_jids, withdraw
 from slixmpp_e2e.plugin.inbound import Inbound
@@ -85,6 +86,7 @@ class E2EPlugin(BasePlugin):
     _departures: Departures
     _decisions: Decisions
     _downgrades: Downgrades
+    _formats: FormatChoice
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _answers: Answers
@@ -147,6 +149,8 @@ class E2EPlugin(BasePlugin):
         self._decisions = Decisions(xmpp, opening, parking.release)
         self._downgrades = Downgrades(xmpp, opening, self._counters)
         self._outbound.on_clear = self._downgrades.leaves_clear
+        self._formats = FormatChoice(read_choices(config["format"]))
+        self._outbound.written_as = self._formats.of
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
@@ -175,6 +179,8 @@ class E2EPlugin(BasePlugin):
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
+            formats=read_formats(config["formats"]),
+            on_format=self._formats.heard,
             answers_in_clear=published.answer,
         )
         self._arrivals = Arrivals(
@@ -234,7 +240,9 @@ class E2EPlugin(BasePlugin):
             self._publication.start()
 
     def _features(self) -> tuple[str, ...]:
-        return (E2E, PUBKEY) if self.config["publish_certificates"] else (E2E,)
+        read = {"rfc3923": E2E, "objenc": OBJENC}
+        features = [read[each] for each in sorted(self._inbound.formats)]
+        return (*features, *([PUBKEY] if self.config["publish_certificates"] else []))
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
@@ -252,7 +260,7 @@ class E2EPlugin(BasePlugin):
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
-            withdraw(self.xmpp, self.protection, (E2E, PUBKEY))
+            withdraw(self.xmpp, self.protection, (E2E, OBJENC, PUBKEY))
         self.protection.store.close()
         if self._mirror is not None:
             self._closing = asyncio.get_running_loop().create_task(self._mirror.close_shared())
@@ -401,13 +409,14 @@ class E2EPlugin(BasePlugin):
 
     def _sizes(self) -> Mapping[str, int]:
         protection = self.protection
+        peers: tuple[Sized, ...] = (self._requests, self._search, self._downgrades, self._formats)
         return {
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
             "waiting": len(self._arrivals.lanes) + len(self._departures),
             "answered_lately": len(self._answers),
-            "peers": protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
+            "peers": protection.size() + sum(map(len, peers)),
             "certificates": protection.peers.pool.size() + protection.authority.size(),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }

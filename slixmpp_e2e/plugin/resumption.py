@@ -3,8 +3,8 @@
 slixmpp resends what was not acknowledged *behind* what was sent meanwhile, but keeps it in its list *before*
 that; after a second cut it then drops the wrong stanza. So the unacknowledged ones are put on the way here, at
 once when the server says `<resumed/>`, and are kept away from slixmpp's own loop until that has run.
-What waited long is sealed again, so that its timestamp is fresh. When the server refuses the resumption,
-what it did not confirm is reported to the program, instead of disappearing.
+What waited long is sealed again, so that its timestamp is fresh. When the server refuses the resumption, or a
+new session begins without one, what it did not confirm is reported to the program, instead of disappearing.
 """
 
 import logging
@@ -12,11 +12,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from xml.etree.ElementTree import Element
 
 from slixmpp_e2e.errors import LocalError, UnconfirmedError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.namespaces import SM
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.stanzas import SendFailure, Stanza
 from slixmpp_e2e.policy import Level
 
@@ -40,7 +41,7 @@ class Resumption:
     xmpp: Any
     now: Callable[[], int]
     #: Returns a new payload for a stanza (`Outbound.payload`).
-    reseal: Callable[[Stanza, Level], str]
+    reseal: Callable[[Stanza, Level], Element]
     _sealed: OrderedDict[str, _Sealed] = field(default_factory=OrderedDict)
     _unacknowledged: deque[tuple[int, Stanza]] = field(default_factory=deque)
 
@@ -68,6 +69,17 @@ class Resumption:
         elif element.xml.tag == f"{{{SM}}}failed":
             self._report_unconfirmed()
 
+    def begin(self) -> None:
+        """Report what the last session leaves: a new one is asked for (`<enable/>`), and nobody will confirm it.
+
+        Where a program wants no resumption, slixmpp forgets these stanzas now, and would go on counting where the
+        last session ended, while the server begins with none.
+        """
+        management = self._management
+        if management is not None:
+            self._report_unconfirmed()
+            management.seq = management.last_ack = 0
+
     @property
     def _management(self) -> Any:
         return self.xmpp.plugin.get("xep_0198", None)
@@ -90,11 +102,11 @@ class Resumption:
 
     def _refresh(self, outer: Stanza) -> None:
         known = self._sealed.get(outer["id"])
-        payload = outer.xml.find(E2E_TAG)
+        payload = next((each for each in outer.xml if each.tag in PAYLOADS), None)
         if known is None or payload is None or self.now() - known.moment < _STALE:
             return
         try:
-            payload.text = self.reseal(known.stanza, known.level)
+            outer.xml[list(outer.xml).index(payload)] = self.reseal(known.stanza, known.level)
         except LocalError as error:
             log.warning("not sealed again for %s: %s", outer["to"], error.summary())
 

@@ -23,8 +23,8 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
 from slixmpp_e2e.formats.objenc import MAX_KEYS, Opened, Opener, read_content
-from slixmpp_e2e.formats.objenc_envelope import payload
 from slixmpp_e2e.freshness import from_datetime
+from slixmpp_e2e.outer import find_payload
 from slixmpp_e2e.waiting import NotYet, patiently
 from tests.elements import stanza
 from tests.formats.objects import JULIET, outer
@@ -514,20 +514,22 @@ class TestPayload:
 
     def test_it_is_the_one_element(self):
         element = stanza(f"<message><body>x</body>{self.ONE}</message>")
-        assert payload(element) is element[1]
+        assert find_payload(element) is element[1]
+
+    def test_of_rfc_3923_it_is_the_text(self):
+        assert find_payload(stanza(f"<message>{self.S_MIME}</message>")) == ""
 
     @pytest.mark.parametrize(
         ("inside", "error"),
         [
             ("", RefusedError),
-            (S_MIME, RefusedError),
             (ONE + ONE, MalformedError),
             (ONE + S_MIME, MalformedError),
         ],
     )
     def test_it_is_the_only_one(self, inside, error):
         with pytest.raises(error):
-            payload(stanza(f"<message>{inside}</message>"))
+            find_payload(stanza(f"<message>{inside}</message>"))
 
 
 def test_parts_are_made_as_the_draft_says(romeo: Entity):

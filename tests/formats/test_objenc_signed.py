@@ -242,8 +242,8 @@ def test_a_signed_stanza_that_was_protected_elsewhere_is_wrapped_as_well(pki, ro
     clock = Clock(NOW)
     by = account(pki, pki["juliet"], clock)
     element = stanza(STANZAS["message"][0])
-    text = by.protect(element, sender=JULIET, recipient=ROMEO, level=Level.SIGN)
-    carrier = wrap_signed(element, text)
+    signed = by.protect(element, sender=JULIET, recipient=ROMEO, level=Level.SIGN)
+    carrier = wrap_signed(element, signed.text)
     assert (carrier.attrib, [each.tag for each in carrier]) == (element.attrib, [E2E])
     opened = decrypted(
         protect(carrier, Sealing(romeo.parsed), sender=JULIET, recipient=ROMEO, moment=NOW), romeo

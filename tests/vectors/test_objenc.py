@@ -16,7 +16,6 @@ from slixmpp_e2e.cms.recipients import DecryptionKeys
 from slixmpp_e2e.errors import RemoteError
 from slixmpp_e2e.formats import objenc
 from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
-from slixmpp_e2e.formats.objenc_envelope import payload
 from slixmpp_e2e.freshness import (
     MemoryReplayRecord,
     assess,
@@ -26,7 +25,7 @@ from slixmpp_e2e.freshness import (
     to_datetime,
 )
 from slixmpp_e2e.namespaces import DELAY
-from slixmpp_e2e.outer import NEVER_ANSWERED, kind_of, read_outer, read_stanza, write_error
+from slixmpp_e2e.outer import NEVER_ANSWERED, find_payload, kind_of, read_outer, read_stanza, write_error
 from slixmpp_e2e.report import SecurityReport, Trust
 from slixmpp_e2e.stanza import Outer, serialise, stanza_type
 
@@ -86,7 +85,7 @@ class Receiver:
 
     def open(self, stanza, outer: Outer, now: int) -> dict:
         """Open a stanza, and judge the time that it claims; raise a `RemoteError`."""
-        element = payload(stanza)
+        element = find_payload(stanza)
         claims = Claims(self.claimed)
         with claims:
             opened = objenc.Opener(self.keys, claims.claim, **self.options).open_object(element)
