@@ -214,6 +214,10 @@ class Protection:
         last = self._inclusions.get(recipient.full)
         return last is None or not 0 <= now - last < INCLUSION_INTERVAL
 
+    def include_again(self, jid: JID) -> None:
+        """Send our certificate again with the next stanza to a full JID."""
+        self._inclusions.pop(jid.full)
+
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
         for address in self._inclusions:

@@ -5,6 +5,7 @@ exception here would end the stream. What has to wait for a store or a key goes 
 peer, and is delivered from there.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Arrivals:
     resumption: Resumption
     stats: Counter[str]
     lanes: Lanes = field(init=False)
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(self._hold_back)
@@ -42,6 +44,8 @@ class Arrivals:
         try:
             if isinstance(stanza, Delivery):
                 return stanza.stanza
+            if self._is_closed:
+                return stanza
             if not isinstance(stanza, (Message, Presence, Iq)):
                 self.resumption.observe(stanza)
                 return stanza
@@ -80,6 +84,11 @@ class Arrivals:
         sender = stanza.xml.get("from")
         log.error("a stanza from %s could not be judged and was dropped", sender, exc_info=error)
         self.stats["internal_errors"] += 1
+
+    def close(self) -> tuple[asyncio.Task[None], ...]:
+        """Tell what is not judged; return what tells it as it ends. Then only what failed locally is delivered."""
+        self._is_closed = True
+        return self.lanes.close()
 
     def _hold_back(self, full: bool) -> None:
         """Let the server wait while too much waits here."""

@@ -180,16 +180,10 @@ class Outbound:
 
     def protected(self, stanza: Stanza, level: Level) -> Stanza:
         """Return the outer stanza for a stanza that leaves now; raise a `LocalError`."""
-        outer = self.wrap(stanza, self.payload(stanza, level))
-        self.leaves(outer, stanza, level)
-        return outer
-
-    def payload(self, stanza: Stanza, level: Level) -> str:
-        """Return the text of `<e2e/>` for a stanza, dated now; raise a `LocalError`."""
         plan = self.plan(stanza, level)
-        text = plan.write()
-        self.protection.written(plan)
-        return text
+        outer = self.wrap(stanza, plan.write())
+        self.leaves(outer, stanza, level, plan)
+        return outer
 
     def plan(self, stanza: Stanza, level: Level) -> Plan:
         """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
@@ -206,10 +200,14 @@ class Outbound:
         """Return another payload for a stanza that has left, if that can be done at once."""
         if self.works_slowly(level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
+        self.protection.include_again(stanza["to"])  # the payload that brought our certificate may be lost
         try:
-            return self.payload(stanza, level)
+            plan = self.plan(stanza, level)
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
+        text = plan.write()
+        self.protection.written(plan)
+        return text
 
     def wrap(self, stanza: Stanza, payload: str) -> Stanza:
         """Return the outer stanza around a payload; raise `TooLargeError`."""
@@ -226,8 +224,9 @@ class Outbound:
             self._check_size(outer)
         return outer
 
-    def leaves(self, outer: Stanza, stanza: Stanza, level: Level) -> None:
+    def leaves(self, outer: Stanza, stanza: Stanza, level: Level, plan: Plan) -> None:
         """Take note of an outer stanza that leaves."""
+        self.protection.written(plan)
         self.exchanges.sent(outer.xml.get("id", ""), stanza)
         self.resumption.sealed(outer.xml.get("id", ""), stanza, level)
         self.stats["sealed"] += 1
