@@ -15,6 +15,7 @@ from .clients import Inbox
 from .command import offer_marriage, propose
 from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
+from .ways_to_wait import HOWS, waiting
 
 pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"], indirect=True)]
 
@@ -27,10 +28,17 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
 
 
+@pytest.fixture(params=HOWS[:3])
+def how(request) -> str:
+    """What they have to wait for."""
+    return request.param
+
+
 @pytest.fixture
-async def two(server, pki, request) -> AsyncIterator[tuple[Party, Party]]:
+async def two(server, pki, request, how) -> AsyncIterator[tuple[Party, Party]]:
     """The two, with the plugins that the test's mark `parametrize` names."""
-    async with couple(server.port, pki, request.param) as parties:
+    options = {name: waiting(pki, name, how) for name in ("romeo", "juliet")}
+    async with couple(server.port, pki, request.param, **options) as parties:
         yield parties
 
 

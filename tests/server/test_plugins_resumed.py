@@ -17,6 +17,7 @@ from .command import offer_marriage, propose
 from .conftest import ROOM_FOR_BURSTS
 from .couple import Party, Witness, couple
 from .protected import make_pki
+from .ways_to_wait import HOWS, waiting
 
 CUTS = 10
 SECRET = "the canary of Verona"
@@ -161,8 +162,11 @@ class Seen:
         return all(witness.convinced for witness in (*self.asked.values(), *others))
 
 
-async def test_all_plugins_at_once_while_the_connections_are_cut(server, tmp_path):
-    async with couple(server.port, make_pki(tmp_path), PLUGINS, reconnect=True) as (romeo, juliet):
+@pytest.mark.parametrize("how", HOWS)
+async def test_all_plugins_at_once_while_the_connections_are_cut(server, tmp_path, how):
+    pki = make_pki(tmp_path)
+    options = {name: waiting(pki, name, how) for name in ("romeo", "juliet")}
+    async with couple(server.port, pki, PLUGINS, reconnect=True, **options) as (romeo, juliet):
         acts = Acts(romeo, juliet)
         seen = Seen(romeo, juliet, acts.questions())
         names = offer_marriage(juliet)
