@@ -78,7 +78,7 @@ async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, 
     assert not on_the_wire(proxy)
 
 
-@pytest.fixture(params=HOWS[:3])
+@pytest.fixture(params=HOWS)
 async def copied(clients, proxy, pki, request):
     """Two clients of romeo's and two of juliet's, one message each way, and what they saw of it."""
 

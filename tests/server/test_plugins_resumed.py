@@ -199,7 +199,7 @@ async def test_all_plugins_at_once_while_the_connections_are_cut(server, tmp_pat
         assert seen.messages.empty
         assert seen.receipts.empty
         for what, witness in seen.asked.items():
-            assert acts.done[what] > CUTS
+            assert acts.done[what] > (CUTS if how == "at once" else 1)  # blocks are in the way of all else
             assert len(witness.stanzas) == acts.done[what]
         assert names == proposed.result()
         assert len(seen.commands.stanzas) == 2 * len(names)

@@ -1,5 +1,6 @@
 """What the plugin may have to wait for, so that a test can be done each way: nothing, slow keys, a shared store."""
 
+import os
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -8,7 +9,12 @@ from tests.patience import SlowKey, WaitedFor
 
 from .protected import PKI
 
-HOWS: Final = ("at once", "slow keys", "shared store", "slow keys and shared store")
+#: With E2E_EVERY_WAY in the environment also each on its own.
+HOWS: Final = (
+    ("at once", "slow keys", "shared store", "slow keys and shared store")
+    if os.environ.get("E2E_EVERY_WAY")
+    else ("at once", "slow keys and shared store")
+)
 
 
 def waiting(pki: PKI, name: str, how: str) -> dict[str, Any]:
