@@ -46,7 +46,7 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.plugin.certificate_search import CertificateResolver
 from slixmpp_e2e.plugin.plugin import E2EPlugin
-from slixmpp_e2e.plugin.stanzas import ReceiveFailure, Rejection, SendFailure
+from slixmpp_e2e.plugin.stanzas import Downgrade, ReceiveFailure, Rejection, SendFailure
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport, Trust
 
@@ -65,6 +65,7 @@ __all__ = [
     "Condition",
     "ConditionError",
     "ConfigurationError",
+    "Downgrade",
     "E2EError",
     "E2EPlugin",
     "Encrypted",

@@ -11,9 +11,10 @@ from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
+from slixmpp_e2e.certificates.household import Household
+from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.certificates.peers import PeerCertificates
-from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import SHA256, Random
 from slixmpp_e2e.cms.certificates import ParsedCertificate
@@ -28,7 +29,7 @@ from slixmpp_e2e.errors import (
     StoreError,
     TimestampError,
 )
-from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats import objenc, objenc_signed, rfc3923
 from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
 from slixmpp_e2e.formats.content import Content, read_content
 from slixmpp_e2e.freshness import Admission, Freshness, assess, check_window, judge_archived, to_datetime
@@ -40,6 +41,8 @@ from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.tables import Recent
 
 _JIDS: Final = 4096
+#: The text of an `<e2e/>` element of RFC 3923, or the element of draft-miller-3923bis-02.
+Payload = str | Element
 _STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {
     "old": "old",
     "future": "future",
@@ -60,7 +63,7 @@ class Account(Protocol):
         """The certificates of peers."""
 
     @property
-    def succession(self) -> Succession:
+    def household(self) -> Household:
         """Our own identities."""
 
     @property
@@ -132,7 +135,7 @@ class Arriving:
     _sample: SignedData = field(init=False)
 
     def __post_init__(self) -> None:
-        signer = self.account.succession.current.signer
+        signer = self.account.household.first.current.signer
         self._sample_der = sign(b"a sample", signer, signing_time=to_datetime(self.account.now()))
         self._sample = parse_signed_data(self._sample_der)
 
@@ -143,14 +146,14 @@ class Arriving:
 
     def judge(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
         archived: bool = False,
         allow_unsigned: bool = False,
     ) -> Judged:
-        """Open the text of an `<e2e/>` element, and judge all but whether it came before.
+        """Open an `<e2e/>` element, and judge all but whether it came before.
 
         See `protection.Protection.unprotect`. Where there is a `question`, whoever can't get it answered must
         `release` the result.
@@ -164,6 +167,26 @@ class Arriving:
             show_repeated=options.open_repeated and outer.kind != "iq" and not allow_unsigned,
             silent=options.open_repeated,
         )
+        with claims:
+            if not isinstance(payload, str):
+                return self._judge_objenc(
+                    payload, outer, claims, delayed_since, archived=archived, allow_unsigned=allow_unsigned
+                )
+            opened = self._open(payload, claims, allow_unsigned=allow_unsigned)
+            if opened.signer is not None:
+                return self._judge_signed(
+                    opened, opened.signer, outer, claims, delayed_since, archived=archived
+                )
+            try:
+                content = self._read(opened, outer)
+                report = build_report(opened, outer, None, content.timestamp)
+                return self._judge_unsigned(content, report, outer, claims, delayed_since, archived=archived)
+            except RemoteError as error:
+                error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
+                raise
+
+    def _open(self, text: str, claims: Claims, *, allow_unsigned: bool) -> rfc3923.Opened:
+        options = self.account.options
         opener = rfc3923.Opener(
             self.keys,
             self.account.peers.pool,
@@ -174,15 +197,42 @@ class Arriving:
             allow_unsigned=allow_unsigned,
             random=self.account.random,
         )
-        with claims:
-            opened = opener.open_object(text)
-            if opened.signer is None:
-                try:
-                    return self._judge_unsigned(opened, outer, claims, delayed_since, archived=archived)
-                except RemoteError as error:
-                    error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
-                    raise
-            return self._judge_signed(opened, opened.signer, outer, claims, delayed_since, archived=archived)
+        return opener.open_object(text)
+
+    def _judge_objenc(
+        self,
+        element: Element,
+        outer: Outer,
+        claims: Claims,
+        delayed_since: int | None,
+        *,
+        archived: bool,
+        allow_unsigned: bool,
+    ) -> Judged:
+        """Judge an object of draft-miller-3923bis-02: by the signature in it, if there is one."""
+        account, options = self.account, self.account.options
+        opener = objenc.Opener(
+            self.keys, claims.claim, allow_pkcs1=options.allow_objenc_pkcs1, random=account.random
+        )
+        held = opener.open_object(element)
+        content = objenc.read_content(held, outer)
+        text = objenc_signed.signed_text(content.stanza)
+        try:
+            if text is None and not allow_unsigned:
+                raise SignatureError("nobody signed what was encrypted", reason="unsigned")
+            if text is None:
+                report = build_report(held, outer, None, content.timestamp, written_as=objenc.NAME)
+                return self._judge_unsigned(content, report, outer, claims, delayed_since, archived=archived)
+            if not archived:
+                self._check_window(content, account.now(), delayed_since)
+        except RemoteError as error:
+            error.conceal()
+            raise
+        opened = objenc_signed.open_signed(text, held, account.peers.pool, allow_sha1=options.allow_sha1)
+        assert opened.signer is not None
+        return self._judge_signed(
+            opened, opened.signer, outer, claims, delayed_since, archived=archived, written_as=objenc.NAME
+        )
 
     def _judge_signed(
         self,
@@ -193,6 +243,7 @@ class Arriving:
         delayed_since: int | None,
         *,
         archived: bool,
+        written_as: str = rfc3923.NAME,
     ) -> Judged:
         hints = self.account.peers.parse(opened.certificates)
         try:
@@ -206,7 +257,7 @@ class Arriving:
         except MalformedError as error:
             error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
             raise
-        report = build_report(opened, outer, decision, content.timestamp)
+        report = build_report(opened, outer, decision, content.timestamp, written_as=written_as)
         if archived:
             if decision.first_use:  # nothing is decided by what an archive shows
                 report = replace(report, trust=Trust.UNTRUSTED)
@@ -223,7 +274,8 @@ class Arriving:
 
     def _judge_unsigned(
         self,
-        opened: rfc3923.Opened,
+        content: Content,
+        report: SecurityReport,
         outer: Outer,
         claims: Claims,
         delayed_since: int | None,
@@ -231,8 +283,6 @@ class Arriving:
         archived: bool,
     ) -> Judged:
         """Deliver what nobody signed, as what it is; the replay record stays untouched (ERRATA E29)."""
-        content = self._read(opened, outer)
-        report = build_report(opened, outer, None, content.timestamp)
         if archived:
             report = dated(report, self._archived(content, delayed_since))
         else:
@@ -265,12 +315,10 @@ class Arriving:
         crls: Sequence[bytes],
     ) -> Decision:
         account = self.account
-        if (
-            account.succession.includes(certificate.fingerprint)
-            and bare(sender) in account.succession.current.jids
-        ):
-            return self._decide_own(certificate)
         jid, at = bare(sender), to_datetime(account.now())
+        own = account.household.of(jid)
+        if own is not None and own.includes(certificate.fingerprint):
+            return self._decide_own(own.current, certificate)
         try:
             try:
                 return account.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
@@ -285,10 +333,10 @@ class Arriving:
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
 
-    def _decide_own(self, certificate: ParsedCertificate) -> Decision:
+    def _decide_own(self, own: Identity, certificate: ParsedCertificate) -> Decision:
         """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
         try:
-            self.account.succession.current.check_validity(to_datetime(self.account.now()))
+            own.check_validity(to_datetime(self.account.now()))
             certificate.check_strength()
             check_usage(certificate.certificate, "sign")
         except CertificateError as error:
@@ -353,7 +401,7 @@ class Arriving:
         SHA256.digest(data)
         sample = self._sample if read else parse_signed_data(self._sample_der)
         info = sample.signer_infos[0]
-        key = self.account.succession.current.certificate.public_key
+        key = self.account.household.first.current.certificate.public_key
         try:
             info.scheme.verify(key, info.signature, b"something else")
         except SignatureError:

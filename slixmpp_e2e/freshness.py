@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 from slixmpp_e2e.errors import TimestampError
@@ -60,7 +61,12 @@ def parse_date_time(text: str) -> int:
 def format_date_time(moment: int) -> str:
     """Return the date-time of a moment: UTC, microseconds, Z (RFC 3923 6.9, ERRATA E35)."""
     seconds, rest = divmod(moment, SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // MICROSECOND:06}Z"
+    return f"{_format_seconds(seconds)}.{rest // MICROSECOND:06}Z"
+
+
+@lru_cache(maxsize=16)
+def _format_seconds(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def from_datetime(moment: datetime) -> int:
@@ -72,7 +78,8 @@ def from_datetime(moment: datetime) -> int:
 def to_datetime(moment: int) -> datetime:
     """Return a moment as an aware datetime, to the microsecond."""
     seconds, rest = divmod(moment, SECOND)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // MICROSECOND)
+    found = datetime.fromtimestamp(seconds, UTC)
+    return found.replace(microsecond=rest // MICROSECOND) if rest else found
 
 
 #: What a datetime can be; an offset or a leap second may lead out of it.

@@ -13,6 +13,7 @@ CLIENT: Final = "jabber:client"
 SERVER: Final = "jabber:server"
 COMPONENT: Final = "jabber:component:accept"
 STANZAS: Final = "urn:ietf:params:xml:ns:xmpp-stanzas"
+STREAMS: Final = "http://etherx.jabber.org/streams"
 XML: Final = "http://www.w3.org/XML/1998/namespace"
 #: The name of xml:lang.
 LANG: Final = f"{{{XML}}}lang"
@@ -24,6 +25,8 @@ DATA_FORMS: Final = "jabber:x:data"
 DELAY: Final = "urn:xmpp:delay"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"
+#: XEP-0478.
+LIMITS: Final = "urn:xmpp:stream-limits:0"
 #: XEP-0189 0.9: the version that has X.509 certificates; the name of the node, too.
 PUBKEY: Final = "urn:xmpp:pubkey:0"
 PUBSUB: Final = "http://jabber.org/protocol/pubsub"

@@ -21,6 +21,8 @@ class Options:
     allow_3des: bool = False
     #: Read the forms of draft-ietf-xmpp-e2e-03 (ERRATA E47); they are never written.
     allow_early_draft: bool = False
+    #: Read keys that draft-miller-3923bis-02 encrypted with PKCS #1 v1.5 (ERRATA B06); they are never written so.
+    allow_objenc_pkcs1: bool = False
     #: Encrypt to our own certificates too, so that copies of what we sent stay readable.
     encrypt_to_self: bool = False
     #: Open an encrypted object that came before, to show it as seen, and say nothing about it.

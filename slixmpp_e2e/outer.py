@@ -19,7 +19,7 @@ from slixmpp_e2e.errors import (
     TooLargeError,
 )
 from slixmpp_e2e.media.addresses import bare, read_jid
-from slixmpp_e2e.namespaces import CLIENT, COMPONENT, E2E, STANZAS
+from slixmpp_e2e.namespaces import CLIENT, COMPONENT, E2E, OBJENC, STANZAS
 from slixmpp_e2e.stanza import (
     MAX_OCTETS,
     Kind,
@@ -32,6 +32,10 @@ from slixmpp_e2e.stanza import (
 )
 
 E2E_TAG: Final = f"{{{E2E}}}e2e"
+#: The element of draft-miller-3923bis-02.
+OBJENC_TAG: Final = f"{{{OBJENC}}}e2e"
+#: What holds a protected stanza.
+PAYLOADS: Final = frozenset({E2E_TAG, OBJENC_TAG})
 #: The types of stanzas whose objects are opened.
 OPENED: Final[Mapping[str, frozenset[str]]] = {
     "message": frozenset({"normal", "chat", "headline"}),
@@ -108,6 +112,24 @@ def payload(stanza: Element) -> str:
     return found[0].text or ""
 
 
+def find_payload(stanza: Element) -> str | Element:
+    """Return the text of the one `<e2e/>` element of RFC 3923, or that of draft-miller-3923bis-02, whole.
+
+    Raises `RefusedError` (`unprotected`) where there is none, `MalformedError` where there are several.
+    """
+    found = stanza.findall(OBJENC_TAG)
+    if not found:
+        return payload(stanza)
+    if len(found) > 1 or stanza.find(E2E_TAG) is not None:
+        raise MalformedError("there is more than one e2e element in it")
+    return found[0]
+
+
+def has_payload(stanza: Element) -> bool:
+    """Tell whether there is an `<e2e/>` element in a stanza."""
+    return any(child.tag in PAYLOADS for child in stanza)
+
+
 def read_outer(stanza: Element, own: Collection[str]) -> Outer:
     """Return what the servers vouch for in a stanza that came to one of our `own` bare JIDs.
 
@@ -142,8 +164,12 @@ def _address(text: str | None, own: Collection[str], what: str, reason: str) -> 
 # --------------------------------------------------------------------------- writing
 
 
-def write_outer(kind: Kind, attributes: Mapping[str, str | None], text: str, *, cdata: bool = False) -> str:
-    """Return a stanza that holds nothing but `<e2e/>` with a text; attributes that are None are left out.
+def write_outer(
+    kind: Kind, attributes: Mapping[str, str | None], payload: str | Element, *, cdata: bool = False
+) -> str:
+    """Return a stanza that holds nothing but `<e2e/>`; attributes that are None are left out.
+
+    `payload` is the text of RFC 3923's, or the whole element.
 
     With `cdata` the text is a CDATA section, `]]>` in two of them (RFC 3923 3.1, ERRATA E10), else it is
     escaped: every reader sees the same. An iq error gets the `<error/>` that it must have (RFC 6120 8.3.2).
@@ -153,10 +179,14 @@ def write_outer(kind: Kind, attributes: Mapping[str, str | None], text: str, *, 
     stanza = Element(f"{{{CLIENT}}}{kind}", {key: value for key, value in attributes.items() if value})
     if kind == "iq" and attributes.get("type") == "error":
         _add_error(stanza, StanzaErrorAnswer("undefined-condition", None, "cancel"))
-    element = SubElement(stanza, E2E_TAG)
-    element.text = text
+    if isinstance(payload, str):
+        text, element = payload, SubElement(stanza, E2E_TAG)
+        element.text = text
+    else:
+        text, element = "", payload
+        stanza.append(element)
     written = serialise(stanza)  # whatever the form, it says what XML can't carry
-    if cdata:
+    if cdata and isinstance(payload, str):
         element.text = None
         section = "]]]]><![CDATA[>".join(text.split("]]>"))
         written = serialise(stanza).replace(_EMPTY, f"{_EMPTY[:-2]}><![CDATA[{section}]]></e2e>")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from slixmpp.jid import JID
 
@@ -14,6 +14,9 @@ from slixmpp_e2e.stanza import KINDS, Kind
 _INBOUND: Final = "inbound"
 #: `jid:example.net` is the domain itself (a server, a component); `example.net` are its users.
 _EXACTLY: Final = "jid:"
+
+
+Entry = TypeVar("Entry")
 
 
 class Level(StrEnum):
@@ -61,11 +64,7 @@ class Policy:
     own: frozenset[str] = field(default_factory=frozenset)
 
     def _entry(self, jid: str) -> _Entry | None:
-        exact = self._entries.get(_EXACTLY + jid)
-        local, at, domain = jid.rpartition("@")
-        if exact is not None or not (local and at) or jid in self.own:
-            return exact
-        return self._entries.get(domain) or self._entries.get("*")
+        return look_up(self._entries, jid, self.own)
 
     def level(self, jid: JID, kind: Kind) -> Level:
         """Return what must be done to a stanza for a JID."""
@@ -94,6 +93,15 @@ class Policy:
         return (entry.inbound or entry.levels[kind]) is Level.ENCRYPT_UNSIGNED
 
 
+def look_up(entries: Mapping[str, Entry], jid: str, own: frozenset[str]) -> Entry | None:
+    """Return what counts for a bare JID: its own entry, that of its domain, or the default; see `Policy`."""
+    exact = entries.get(_EXACTLY + jid)
+    local, at, domain = jid.rpartition("@")
+    if exact is not None or not (local and at) or jid in own:
+        return exact
+    return entries.get(domain) or entries.get("*")
+
+
 def read_policy(entries: Mapping[str, str | Mapping[str, str]], own: frozenset[str] = frozenset()) -> Policy:
     """Return the policy of a configuration; raise `ConfigurationError`.
 
@@ -103,13 +111,14 @@ def read_policy(entries: Mapping[str, str | Mapping[str, str]], own: frozenset[s
     """
     found: dict[str, _Entry] = {}
     for key, value in entries.items():
-        found[_read_key(key)] = _read_entry(key, value)
+        found[read_key(key, "policy")] = _read_entry(key, value)
     return Policy(found, own)
 
 
-def _read_key(key: object) -> str:
+def read_key(key: object, option: str) -> str:
+    """Return the key of an entry as `look_up` wants it; raise `ConfigurationError`."""
     if not isinstance(key, (str, JID)):
-        raise ConfigurationError(f"policy: {key!r} is no JID, domain or *")
+        raise ConfigurationError(f"{option}: {key!r} is no JID, domain or *")
     key = str(key)
     if key == "*":
         return key
@@ -118,9 +127,9 @@ def _read_key(key: object) -> str:
         jid = JID(key.removeprefix(_EXACTLY))
         normalised = bare(jid)
     except ValueError:
-        raise ConfigurationError(f"policy: {key!r} is no JID, domain or *") from None
+        raise ConfigurationError(f"{option}: {key!r} is no JID, domain or *") from None
     if jid.resource:
-        raise ConfigurationError(f"policy: {key!r} has a resource; entries are for bare JIDs")
+        raise ConfigurationError(f"{option}: {key!r} has a resource; entries are for bare JIDs")
     return _EXACTLY + normalised if exactly or jid.local else normalised
 
 

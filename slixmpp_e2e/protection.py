@@ -5,14 +5,14 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.arriving import Arriving, Judged, Unprotected
+from slixmpp_e2e.arriving import Arriving, Judged, Payload, Unprotected
+from slixmpp_e2e.certificates.household import Household
 from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES
@@ -32,6 +32,7 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.formats import rfc3923
 from slixmpp_e2e.freshness import SECOND, Admission, MonotoneClock, to_datetime
+from slixmpp_e2e.leaving import Format, Plan, objenc_sealing
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.policy import Level
@@ -43,30 +44,6 @@ INCLUSION_INTERVAL: Final = 300 * SECOND
 _JIDS: Final = 4096
 #: How many certificates without a signature are judged at once: one that signs, one that is encrypted to.
 _AT_ONCE: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done to a stanza. All has been asked that there is to ask: the rest can be done anywhere."""
-
-    stanza: Element
-    sender: JID
-    recipient: JID
-    sealing: rfc3923.Sealing
-    #: Nanoseconds since 1970.
-    moment: int
-    random: Random
-
-    def write(self) -> str:
-        """Sign and encrypt, and return the text of the `<e2e/>` element; raise `InvalidStanzaError`."""
-        return rfc3923.protect(
-            self.stanza,
-            self.sealing,
-            sender=self.sender,
-            recipient=self.recipient,
-            moment=self.moment,
-            random=self.random,
-        )
 
 
 class Protection:
@@ -97,12 +74,17 @@ class Protection:
         self.options = options or Options()
         self.random = random
         self.on_clock_adjustment = on_clock_adjustment
-        self.succession = Succession(identity)
+        self.household = Household(identity)
         self.peers = PeerCertificates(authority, store, configured, remembered=remembered)
         self.peers.pool.add(identity.certificate)  # for copies of what we sent
+        if authority.revocation is not None:
+            authority.revocation.recall(store.revocation_lists())
+            authority.revocation.on_learned = store.add_revocation_list
         self._clock = MonotoneClock(now, lambda seconds: self.on_clock_adjustment(seconds))  # noqa: PLW0108 it is set later
-        #: When our certificate was sent to a JID last.
-        self._inclusions: Recent[str, int] = Recent(_JIDS)
+        #: By fingerprint and key transport.
+        self._recipients: Recent[tuple[bytes, str], Recipient] = Recent(_JIDS)
+        #: When the certificate of one of our JIDs was sent to a JID last.
+        self._inclusions: Recent[tuple[str, str], int] = Recent(_JIDS)
         self._keys = DecryptionKeys() if keys is None else keys
         #: Whether one of our decryption keys takes its time.
         self.decrypts_slowly = False
@@ -110,13 +92,28 @@ class Protection:
         self._arriving = Arriving(self, self._keys)
 
     @property
+    def succession(self) -> Succession:
+        """Who follows whom of our own account."""
+        return self.household.first
+
+    @property
     def identity(self) -> Identity:
         """Who we are; another one may follow (`add_identity`)."""
-        return self.succession.current
+        return self.household.first.current
+
+    @property
+    def jids(self) -> frozenset[str]:
+        """All bare JIDs that we are: our own, and those that are hosted."""
+        return self.household.jids
+
+    def identity_of(self, jid: JID) -> Identity | None:
+        """Return who we are as a JID; None if that is not ours."""
+        found = self.household.of(bare(jid))
+        return None if found is None else found.current
 
     def size(self) -> int:
         """Return how much is remembered, in entries."""
-        return len(self._inclusions) + len(self._arriving) + len(self.peers)
+        return len(self._inclusions) + len(self._recipients) + len(self._arriving) + len(self.peers)
 
     def add_identity(self, identity: Identity) -> None:
         """Sign with another key from now on, or from when its certificate becomes valid.
@@ -124,15 +121,26 @@ class Protection:
         What was encrypted to the older one stays readable, and peers get the new certificate with the next
         stanza. Raises `CertificateError` if it is expired, or does not name all that the older one names.
         """
-        self.succession.add(identity, to_datetime(self.now()))
+        self.household.add(identity, to_datetime(self.now()))
+        self._know(identity)
+
+    def host(self, identity: Identity) -> None:
+        """Be another account besides, as a component is; or let its identity be followed by this one.
+
+        Raises `CertificateError` if the certificate is expired, or names only some JIDs of an older one.
+        """
+        self.household.host(identity, to_datetime(self.now()))
+        self._know(identity)
+
+    def _know(self, identity: Identity) -> None:
         self._add_decryption_keys(identity)
         self.peers.pool.add(identity.certificate)
         self._advance()
 
     def _advance(self) -> None:
-        if self.succession.advance(to_datetime(self.now())):
-            for address in self._inclusions:  # nobody has its certificate
-                self._inclusions.pop(address)
+        if self.household.advance(to_datetime(self.now())):
+            for inclusion in self._inclusions:  # nobody has its certificate
+                self._inclusions.pop(inclusion)
 
     def _add_decryption_keys(self, identity: Identity) -> None:
         for own in (identity, identity.encryption):
@@ -151,34 +159,43 @@ class Protection:
         """Tell whether there is a usable certificate of a JID."""
         return bool(self.peers.keys(bare(jid), to_datetime(self.now())))
 
-    def protect(self, stanza: Element, *, sender: JID, recipient: JID, level: Level) -> str:
-        """Return the text of the `<e2e/>` element for a stanza in `jabber:client`.
+    def protect(
+        self, stanza: Element, *, sender: JID, recipient: JID, level: Level, written_as: Format = "rfc3923"
+    ) -> Element:
+        """Return the `<e2e/>` element for a stanza in `jabber:client`.
 
-        `level` says what to do; `opportunistic` counts as `required` here, `off` is an error. Raises a
-        `LocalError`: `NoCertificateError`, `CertificateError` (ours is expired or is somebody else's),
-        `InvalidStanzaError`.
+        `level` says what to do; `opportunistic` counts as `required` here, `off` is an error. What is only signed
+        is written as RFC 3923 has it, whatever is asked for. Raises a `LocalError`: `NoCertificateError`,
+        `CertificateError` (ours is expired or is somebody else's), `InvalidStanzaError`.
         """
-        plan = self.plan(stanza, sender=sender, recipient=recipient, level=level)
-        text = plan.write()
+        plan = self.plan(stanza, sender=sender, recipient=recipient, level=level, written_as=written_as)
+        element = plan.write()
         self.written(plan)
-        return text
+        return element
 
-    def plan(self, stanza: Element, *, sender: JID, recipient: JID, level: Level) -> Plan:
+    def plan(
+        self, stanza: Element, *, sender: JID, recipient: JID, level: Level, written_as: Format = "rfc3923"
+    ) -> Plan:
         """Return what `protect` would do, for somebody who does it elsewhere and says so (`written`)."""
         if level is Level.OFF:
             raise UnprotectableError("nothing is to be done to this stanza")
-        if bare(sender) not in self.identity.jids:  # RFC 3923 6.3: nobody would believe it
+        own = self.household.of(bare(sender))
+        if own is None:  # RFC 3923 6.3: nobody would believe it
             raise CertificateError(f"our certificate is not for {sender.bare}")
-        if self.succession:
+        if own:
             self._advance()
-        now = self.now()
-        keys = () if level is Level.SIGN else self._recipient_keys(recipient, now)
-        cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
+        identity, now = own.current, self.now()
+        keys = () if level is Level.SIGN else self._recipient_keys(recipient, identity, now)
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
-            self.identity.check_validity(to_datetime(now))
-            certificates = self._includes_certificates(recipient, now)
-            signer = self.identity.signer if certificates else self.identity.short_signer
+            identity.check_validity(to_datetime(now))
+            certificates = self._includes_certificates(sender, recipient, now)
+            signer = identity.signer if certificates else identity.short_signer
+        if written_as == "objenc" and keys:
+            sealing = rfc3923.Sealing(signer, (), certificates=certificates)
+            encrypting = objenc_sealing(keys, self.options.cipher)
+            return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random, encrypting)
+        cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
         recipients = tuple(self._recipient(key) for key in keys)
         sealing = rfc3923.Sealing(signer, recipients, cipher, certificates=certificates)
         return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random)
@@ -186,43 +203,52 @@ class Protection:
     def written(self, plan: Plan) -> None:
         """Take note that a plan was carried out, and what the recipient will know then."""
         if plan.sealing.signer is not None and plan.sealing.certificates:
-            self._inclusions.put(plan.recipient.full, self.now())
+            self._inclusions.put((bare(plan.sender), plan.recipient.full), self.now())
 
-    def certificates_only(self) -> str:
-        """Return the text of an `<e2e/>` element with our certificates and nothing else (RFC 3851 3.7)."""
-        signer = self.identity.signer
+    def certificates_only(self, jid: JID | None = None) -> str:
+        """Return the text of an `<e2e/>` element with our certificates and nothing else (RFC 3851 3.7).
+
+        They are those of a JID that is ours, or else of our own.
+        """
+        found = None if jid is None else self.identity_of(jid)
+        signer = (self.identity if found is None else found).signer
         return rfc3923.write_certificates((signer.certificate, *signer.chain))
 
-    def _recipient_keys(self, recipient: JID, now: int) -> tuple[PeerKey, ...]:
+    def _recipient_keys(self, recipient: JID, own: Identity, now: int) -> tuple[PeerKey, ...]:
         at = to_datetime(now)
         found = self.peers.keys(bare(recipient), at)
         if not found:
             raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")
         if self.options.encrypt_to_self:
-            ours = [key for jid in self.identity.jids for key in self.peers.keys(jid, at)]
-            if self.identity.recipient is not None:
-                ours.append(PeerKey(self.identity.recipient, self.identity.capabilities))
+            ours = [key for jid in own.jids for key in self.peers.keys(jid, at)]
+            if own.recipient is not None:
+                ours.append(PeerKey(own.recipient, own.capabilities))
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 
     def _recipient(self, key: PeerKey) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
-        return recipient_for(key.certificate, transport=transport)
+        name = key.certificate.fingerprint, transport.name
+        found = self._recipients.get(name)
+        if found is None:
+            found = recipient_for(key.certificate, transport=transport)
+            self._recipients.put(name, found)
+        return found
 
-    def _includes_certificates(self, recipient: JID, now: int) -> bool:
+    def _includes_certificates(self, sender: JID, recipient: JID, now: int) -> bool:
         """Follow RFC 3923 6.6: with the first stanza and then once in five minutes (ERRATA E27)."""
-        last = self._inclusions.get(recipient.full)
+        last = self._inclusions.get((bare(sender), recipient.full))
         return last is None or not 0 <= now - last < INCLUSION_INTERVAL
 
-    def include_again(self, jid: JID) -> None:
+    def include_again(self, sender: JID, recipient: JID) -> None:
         """Send our certificate again with the next stanza to a full JID."""
-        self._inclusions.pop(jid.full)
+        self._inclusions.pop((bare(sender), recipient.full))
 
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
-        for address in self._inclusions:
-            if JID(address).bare == jid.bare:
-                self._inclusions.pop(address)
+        for inclusion in self._inclusions:
+            if JID(inclusion[1]).bare == jid.bare:
+                self._inclusions.pop(inclusion)
 
     # ------------------------------------------------------------------ arriving
 
@@ -233,14 +259,16 @@ class Protection:
 
     def unprotect(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
         archived: bool = False,
         allow_unsigned: bool = False,
     ) -> Unprotected:
-        """Open the text of an `<e2e/>` element, and judge it; raise a `RemoteError`.
+        """Open an `<e2e/>` element, and judge what is in it; raise a `RemoteError`.
+
+        `payload` is its text where it is RFC 3923's, or the element where it is draft-miller-3923bis-02's.
 
         `delayed_since` is when our own server says that it stored the stanza. With `archived` it comes from an
         archive that we asked: whether it came before is not looked at, except that an encrypted key must not
@@ -250,7 +278,7 @@ class Protection:
         `CertificatesOnlyError` is learned before it is raised.
         """
         judged = self.judge(
-            text, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
+            payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
         )
         question = judged.question
         if question is None:
@@ -266,7 +294,7 @@ class Protection:
 
     def judge(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
@@ -279,7 +307,7 @@ class Protection:
         """
         try:
             return self._arriving.judge(
-                text, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
+                payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
             )
         except CertificatesOnlyError as error:
             error.learned = self.take_certificates(error.certificates, outer.sender)

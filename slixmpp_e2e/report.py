@@ -44,7 +44,8 @@ class SecurityReport:
     It says nothing about what the sender may do: that is for the program, which knows `signer`.
     """
 
-    #: The format of the object: `rfc3923`.
+    #: The format of the object: `rfc3923`; or `objenc`, draft-miller-3923bis-02, which encrypts and does not sign: if
+    #: it is signed, that is an object of RFC 3923 inside.
     format: str
     #: The content carries a valid signature.
     signed: bool

@@ -5,14 +5,19 @@ from dataclasses import replace
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.trust import Decision
-from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats import objenc, rfc3923
 from slixmpp_e2e.freshness import Freshness, to_datetime
 from slixmpp_e2e.report import SecurityReport, Trust
 from slixmpp_e2e.stanza import Outer
 
 
 def build_report(
-    opened: rfc3923.Opened, outer: Outer, decision: Decision | None, timestamp: int
+    opened: rfc3923.Opened | objenc.Opened,
+    outer: Outer,
+    decision: Decision | None,
+    timestamp: int,
+    *,
+    written_as: str = rfc3923.NAME,
 ) -> SecurityReport:
     """Return what was proven about an object, before its timestamp (nanoseconds since 1970) is judged."""
     signer, decrypted = opened.signer, opened.decrypted
@@ -28,7 +33,7 @@ def build_report(
             "binding",
         ]
     return SecurityReport(
-        format=rfc3923.NAME,
+        format=written_as,
         signed=signer is not None,
         encrypted=decrypted is not None,
         signer=JID(outer.sender.bare) if signer else None,

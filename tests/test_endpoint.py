@@ -267,7 +267,7 @@ class TestArriving:
 
     def test_an_iq_without_id_is_refused(self, juliets, romeos):
         inner = stanza("<iq type='get'/>")
-        text = juliets.protection.protect(inner, sender=JULIET, recipient=ROMEO, level=Level.REQUIRED)
+        text = juliets.protection.protect(inner, sender=JULIET, recipient=ROMEO, level=Level.REQUIRED).text
         attributes = {"type": "get", "from": JULIET.full, "to": ROMEO.full, "id": "1"}
         assert refusal(romeos, write_outer("iq", attributes, text)).reason == "malformed"
 

@@ -73,11 +73,11 @@ class Identity(EncryptionIdentity):
 
     def check_validity(self, moment: datetime) -> None:
         """Raise `CertificateError` outside the certificate's validity: what it signs nobody would accept."""
-        certificate = self.certificate.certificate
-        if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+        certificate = self.certificate
+        if not certificate.valid_from <= moment <= certificate.valid_until:
             raise CertificateError(
-                f"our certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} "
-                f"to {certificate.not_valid_after_utc:%Y-%m-%d} only"
+                f"our certificate is valid from {certificate.valid_from:%Y-%m-%d} "
+                f"to {certificate.valid_until:%Y-%m-%d} only"
             )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from slixmpp_e2e.certificates.shared_store import Known, SharedStore
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_PER_JID,
+    REVOCATION_LISTS,
     Chain,
     check_decision,
     fingerprint_of,
@@ -95,6 +96,8 @@ class Mirror:
         #: When something was kept about a JID, or could not be (`_tick`).
         self._written: Recent[str, int] = Recent(_SIZE)
         self._ticks = 0
+        #: Revocation lists that are not kept yet.
+        self._lists: deque[tuple[bytes, bytes]] = deque(maxlen=REVOCATION_LISTS)
         self._settling = False
         self._is_open = self._is_closed = False
 
@@ -188,6 +191,8 @@ class Mirror:
         return self._keep(jid, pending, () if pending is None else tuple(pending.writes))
 
     async def _keep(self, jid: str, pending: _Pending | None, writes: Iterable[_Write]) -> None:
+        if self._lists:
+            await self._keep_lists()
         if pending is None:
             return
         async with pending.lock:
@@ -281,7 +286,26 @@ class Mirror:
 
         self._write(jid, apply, partial(self.shared.announce, jid, fingerprint, value))
 
+    def add_revocation_list(self, key: bytes, der: bytes) -> None:
+        """See `Store`; it is carried out with the next `keep`, for whomever."""
+        self._lists.append((key, der))
+
+    def revocation_lists(self) -> Iterable[bytes]:
+        """Return nothing: see `fetch_revocation_lists`."""
+        return ()
+
+    async def _keep_lists(self) -> None:
+        while self._lists:
+            with suppress(StoreError):  # it came with a message, and will again
+                await self._open()
+                await self.shared.add_revocation_list(*self._lists.popleft())
+
     # ------------------------------------------------------------------ asked of the shared store itself
+
+    async def fetch_revocation_lists(self) -> Iterable[bytes]:
+        """Return the revocation lists that are kept; raise `StoreError`."""
+        await self._open()
+        return await self.shared.revocation_lists()
 
     async def take_in(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """Ask the shared replay record; see `ReplayRecord.admit`."""
@@ -305,14 +329,6 @@ class Mirror:
         raise _elsewhere()
 
     def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
-        """Raise `StoreError`: whoever asks has to wait."""
-        raise _elsewhere()
-
-    def add_revocation_list(self, key: bytes, der: bytes) -> None:
-        """Raise `StoreError`: whoever asks has to wait."""
-        raise _elsewhere()
-
-    def revocation_lists(self) -> Iterable[bytes]:
         """Raise `StoreError`: whoever asks has to wait."""
         raise _elsewhere()
 

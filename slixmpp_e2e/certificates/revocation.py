@@ -4,7 +4,8 @@ What lists and OCSP responses say is put together: revoked anywhere is revoked, 
 here waits for anybody: sources are asked by `refresh`, outside the filters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -18,7 +19,7 @@ from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_lists import RevocationLists
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
 from slixmpp_e2e.cms.algorithms import SHA256
-from slixmpp_e2e.errors import CertificateError, E2EError
+from slixmpp_e2e.errors import CertificateError, E2EError, StoreError
 from slixmpp_e2e.tables import Recent
 
 #: `hard`: whatever is not good is refused; `soft`: what was revoked is refused; `off`: nobody asks.
@@ -88,6 +89,9 @@ class RevocationChecker:
         self.sources = tuple(sources)
         #: Called when something is wanted of the sources that was not wanted before; also within a filter.
         self.on_wanted: Callable[[], None] = lambda: None
+        #: Called with a list that came along with a message and counts from now on, and with what it is kept by;
+        #: also within a filter. May raise `StoreError`: then it is forgotten at the end of the process.
+        self.on_learned: Callable[[bytes, bytes], None] = lambda _key, _der: None
         self._known: Recent[Path, tuple[int, datetime, datetime, Status]] = Recent(_REMEMBERED)
         self._wanted: Recent[Path, bool] = Recent(_REMEMBERED)
         #: Digests of lists that came along with messages, and whose path could not vouch for them again.
@@ -156,15 +160,24 @@ class RevocationChecker:
     def _take(self, der: bytes, path: Path) -> None:
         if len(der) > _HINT:
             return
-        key = SHA256.digest(der), path
-        if key in self._seen:
+        seen = SHA256.digest(der), path
+        if seen in self._seen:
             return
-        self._seen.put(key, True)
+        self._seen.put(seen, True)
         try:
             found = RevocationList.from_der(der)
         except CertificateError:
             return
-        self.lists.learn(found, path)
+        key = self.lists.learn(found, path)
+        if key is not None:
+            with suppress(StoreError):
+                self.on_learned(key, der)
+
+    def recall(self, kept: Iterable[bytes]) -> None:
+        """Know again what came along with messages and was verified then; it is verified again when it is used."""
+        for der in kept:
+            with suppress(CertificateError):
+                self.lists.add(der)
 
     async def refresh(self, *, at: datetime) -> tuple[E2EError, ...]:
         """Ask the sources, and return what went wrong; never within a filter."""

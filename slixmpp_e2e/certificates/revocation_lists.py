@@ -13,9 +13,11 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.revocation_list import ALL_REASONS, RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
+from slixmpp_e2e.cms.algorithms import SHA256
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
@@ -80,22 +82,23 @@ class RevocationLists:
         if sum(each.octets for each in others) + found.octets > _OCTETS:
             raise CertificateError(f"too many revocation lists: {_OCTETS} octets are kept")
 
-    def learn(self, found: RevocationList, path: Path) -> bool:
-        """Keep a list that somebody sent if a CA above him made it; return whether it was news.
+    def learn(self, found: RevocationList, path: Path) -> bytes | None:
+        """Keep a list that somebody sent if a CA above him made it; return what it replaces the older ones of.
 
-        One that can't be used is not kept: nobody shall make good ones doubtful by sending it.
+        None if it is no news. One that can't be used is not kept: nobody shall make good ones doubtful by sending
+        it.
         """
         if found.unusable is not None:
-            return False
+            return None
         signer = next((each for each in path[1:] if self._is_signed_by(found, each)), None)
         if signer is None:
-            return False
+            return None
         known = self._learned.get((signer, found.scope))
         if known is not None and known.age >= found.age:
-            return False
+            return None
         self._learned.put((signer, found.scope), found)
         self.generation += 1
-        return True
+        return kept_as(signer, found)
 
     def status(
         self, certificate: x509.Certificate, above: Sequence[x509.Certificate], *, at: datetime
@@ -160,3 +163,9 @@ class RevocationLists:
             known = found.is_signed_by(certificate)
             self._verified.put(key, known)
         return known
+
+
+def kept_as(signer: x509.Certificate, found: RevocationList) -> bytes:
+    """Return what a store keeps a list by: its signer and its scope, of which only the newest counts."""
+    covered = b"" if found.scope is None else found.scope.public_bytes()
+    return SHA256.digest(signer.fingerprint(hashes.SHA256()) + covered)

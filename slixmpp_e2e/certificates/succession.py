@@ -26,7 +26,7 @@ class Succession:
         if not self.current.jids <= identity.jids:
             missing = ", ".join(sorted(self.current.jids - identity.jids))
             raise CertificateError(f"the new certificate does not name {missing}")
-        if at > identity.certificate.certificate.not_valid_after_utc:
+        if at > identity.certificate.valid_until:
             raise CertificateError("the new certificate is expired")
         self._ours.add(identity.certificate.fingerprint)
         self._following.append(identity)
@@ -35,7 +35,7 @@ class Succession:
         """Let the newest identity that is valid by now be the current one; return whether it is another."""
         for number in range(len(self._following) - 1, -1, -1):
             found = self._following[number]
-            if found.certificate.certificate.not_valid_before_utc <= at:
+            if found.certificate.valid_from <= at:
                 del self._following[: number + 1]
                 self.current = found
                 return True

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from slixmpp_e2e import __version__
 from slixmpp_e2e.cli import (
     authority,
+    crl,
     demo,
     doctor,
     fingerprints,
@@ -45,6 +46,7 @@ _MODULES: Final[tuple[_CommandModule, ...]] = (
     show,
     fingerprints,
     trust,
+    crl,
     doctor,
     layers,
     objects,

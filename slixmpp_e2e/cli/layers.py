@@ -16,8 +16,9 @@ from slixmpp_e2e.cli.files import read_file
 from slixmpp_e2e.cli.show import printable
 from slixmpp_e2e.cli.structure import describe_object, object_lines, unwrapped
 from slixmpp_e2e.errors import ConfigurationError, MalformedError, RemoteError
+from slixmpp_e2e.formats import objenc_envelope
 from slixmpp_e2e.media import cpim, mime, xmpp_xml
-from slixmpp_e2e.outer import E2E_TAG, kind_of, read_stanza
+from slixmpp_e2e.outer import E2E_TAG, OBJENC_TAG, PAYLOADS, kind_of, read_stanza
 
 _Value = TypeVar("_Value")
 
@@ -108,11 +109,25 @@ class Description:
         self.say(f"stanza: {kind_of(stanza)} {attributes}".rstrip())
         for child in stanza:
             namespace, _, name = child.tag.rpartition("}")
-            text = f": {_shortened(child.text)}" if child.text and child.tag != E2E_TAG else ""
+            is_object = child.tag in PAYLOADS
+            text = f": {_shortened(child.text)}" if child.text and not is_object else ""
             self.say(f"  {name} ({namespace[1:]}){text}")
-            if child.tag == E2E_TAG:
+            if child.tag == OBJENC_TAG:
+                self.inside(self.objenc, child)
+            elif child.tag == E2E_TAG:
                 text = (child.text or "").strip(" \t\r\n")
                 self.object(mime.canonical_line_breaks(text.encode()))
+
+    def objenc(self, element: Element) -> None:
+        """Describe an object of draft-miller-3923bis-02 part by part, and what is wrong with it."""
+        self.say("encrypted, unsigned (draft-miller-3923bis-02)")
+        for part in element:
+            named = " ".join(f"{name}={value!r}" for name, value in part.attrib.items() if "algo" in name)
+            self.say(f"  {part.tag.rpartition('}')[2]}: {_size(part.text)} {named}".rstrip())
+            for name in part.attrib:
+                if name.startswith("mac-") and name != "mac-algo":
+                    self.say(f"  {name}: {_size(part.get(name))}")
+        objenc_envelope.read_envelope(element)
 
     def cms(self, data: bytes) -> None:
         """Describe a CMS object, and the MIME entity that it has signed."""
@@ -162,6 +177,13 @@ def describe(data: bytes) -> Description:
         if content is not None and mime.begins_with_field(content):
             found.inside(found.entity, content)
     return found
+
+
+def _size(text: str | None) -> str:
+    try:
+        return f"{len(objenc_envelope.read_base64(text or ''))} octets"
+    except MalformedError as error:
+        return str(error)
 
 
 def _shortened(text: str) -> str:

@@ -218,7 +218,7 @@ class Reader:
     def integer(self, *, maximum: int = 1 << 64) -> int:
         """Return a non-negative INTEGER."""
         contents = self.contents(INTEGER)
-        if len(contents) == 1 and contents[0] < 0x80 and contents[0] <= maximum:
+        if len(contents) == 1 and contents[0] < 0x80 and contents[0] <= maximum:  # the versions
             return contents[0]
         value = int.from_bytes(contents, "big", signed=True)
         if not 0 <= value <= maximum or len(contents) != value.bit_length() // 8 + 1:  # X.690 8.3.2
@@ -247,11 +247,13 @@ def read_time(data: Reader) -> datetime:
     text = data.contents(UTC_TIME if tag == UTC_TIME else GENERALIZED_TIME)
     if not (text[-1:] == b"Z" and text[:-1].isdigit() and len(text) == (13 if tag == UTC_TIME else 15)):
         raise ASN1Error("a malformed time")
-    digits = text[:-1].decode("ascii")
+    rest, second = divmod(int(text[:-1]), 100)
+    rest, minute = divmod(rest, 100)
+    rest, hour = divmod(rest, 100)
+    rest, day = divmod(rest, 100)
+    year, month = divmod(rest, 100)
     if tag == UTC_TIME:  # RFC 5652 11.3: YY >= 50 is 19YY
-        digits = ("19" if digits[:2] >= "50" else "20") + digits
-    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:8])
-    hour, minute, second = int(digits[8:10]), int(digits[10:12]), int(digits[12:])
+        year += 1900 if year >= 50 else 2000
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:

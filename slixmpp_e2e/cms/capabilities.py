@@ -72,8 +72,9 @@ WITHOUT_OAEP: Final = Capabilities(frozenset(_ANNOUNCED), oaep=False)
 def common_cipher(recipients: Iterable[Capabilities]) -> ContentCipher:
     """Return the best content cipher that all recipients have announced, or AES-128-CBC."""
     announced = [each.ciphers for each in recipients]
-    for cipher in PREFERRED_CIPHERS:
-        if announced and all(cipher in ciphers for ciphers in announced):
+    common = frozenset.intersection(*announced) if announced else frozenset()
+    for cipher in PREFERRED_CIPHERS if common else ():
+        if cipher in common:
             return cipher
     return AES128_CBC
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from cryptography import x509
@@ -54,6 +55,9 @@ class ParsedCertificate:
     fingerprint: bytes
     #: Why the key must not be used, or None.
     weakness: str | None
+    #: From when, and until when, to the second.
+    valid_from: datetime
+    valid_until: datetime
 
     @classmethod
     def from_x509(cls, certificate: x509.Certificate) -> "ParsedCertificate":
@@ -62,6 +66,7 @@ class ParsedCertificate:
         try:
             _check_signature_value(der)
             public_key = certificate.public_key()
+            valid_from, valid_until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             issuer_and_serial = _issuer_and_serial(certificate)
             extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
             key_identifier = tlv(CONTEXT, extension.value.digest)
@@ -77,6 +82,8 @@ class ParsedCertificate:
             key_identifier=key_identifier,
             fingerprint=certificate.fingerprint(hashes.SHA256()),
             weakness=_weakness(public_key),
+            valid_from=valid_from,
+            valid_until=valid_until,
         )
 
     def check_strength(self) -> None:

@@ -6,7 +6,7 @@ fails visibly: whatever is wrong with an encrypted key, the caller goes on with 
 before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -60,7 +60,8 @@ class KeyTransport:
     padding: Any = field(compare=False)
 
 
-def _oaep(digest: Digest, mask_digest: Digest) -> KeyTransport:
+def oaep(digest: Digest, mask_digest: Digest) -> KeyTransport:
+    """Return RSAES-OAEP with a digest and that of its mask generation function, MGF1; no label (RFC 4055 4.1)."""
     fields = []
     if digest is not SHA1:
         fields.append(tlv(CONSTRUCTED, digest.algorithm_identifier))
@@ -73,11 +74,11 @@ def _oaep(digest: Digest, mask_digest: Digest) -> KeyTransport:
 
 #: RFC 3923 6.10.
 RSA_PKCS1: Final = KeyTransport("rsa-pkcs1", sequence(RSA_ENCRYPTION, NULL_PARAMETERS), padding.PKCS1v15())
-RSA_OAEP_SHA256: Final = _oaep(SHA256, SHA256)
+RSA_OAEP_SHA256: Final = oaep(SHA256, SHA256)
 #: What we can write, by name.
 TRANSPORTS: Final[dict[str, KeyTransport]] = {
     row.name: row
-    for row in (RSA_PKCS1, _oaep(SHA1, SHA1), RSA_OAEP_SHA256, *(_oaep(d, d) for d in (SHA384, SHA512)))
+    for row in (RSA_PKCS1, oaep(SHA1, SHA1), RSA_OAEP_SHA256, *(oaep(d, d) for d in (SHA384, SHA512)))
 }
 
 
@@ -95,7 +96,7 @@ def _read_oaep(parameters: bytes) -> KeyTransport:
             if source != _P_SPECIFIED or label != octet_string(b""):
                 raise ASN1Error("a label")
         fields.finish()
-    return _oaep(digest, mask_digest)
+    return oaep(digest, mask_digest)
 
 
 #: Algorithms without parameters to read, by the whole AlgorithmIdentifier.
@@ -285,6 +286,17 @@ class DecryptionKeys:
         for identifier in (certificate.issuer_and_serial, certificate.key_identifier):
             if identifier is not None:
                 self._keys[identifier] = key, certificate
+
+    def __iter__(self) -> Iterator[tuple[Any, ParsedCertificate]]:
+        """Yield each key with its certificate, those of the newest certificates first.
+
+        For formats that don't say which key of ours is meant.
+        """
+        found = {certificate.fingerprint: (key, certificate) for key, certificate in self._keys.values()}
+        newest = sorted(
+            found.values(), key=lambda each: each[1].certificate.not_valid_before_utc, reverse=True
+        )
+        return iter(newest)
 
     def find(self, infos: Iterable[RecipientInfo]) -> tuple[Any, ParsedCertificate, RecipientInfo] | None:
         """Return key, certificate and RecipientInfo of the first one that is for us.

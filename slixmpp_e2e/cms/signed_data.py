@@ -219,7 +219,8 @@ class SignedData:
                 raise SignatureError("signed with SHA-1", reason="weak")
             digest = info.scheme.digest.attribute_value(info.scheme.digest.digest(signed))
             candidates = [known for known in embedded if known.answers_to(info.identifier)]
-            candidates += (known for known in pool.find(info.identifier) if known not in candidates)
+            others = pool.find(info.identifier)
+            candidates += [known for known in others if known not in candidates] if candidates else others
             if not candidates:
                 raise SignatureError("the signer's certificate is not known", reason="unknown-signer")
             if not budget:
@@ -234,7 +235,7 @@ class SignedData:
 
 
 def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> VerifiedSigner:
-    failure = SignatureError("the signature is not over this content", reason="invalid")
+    failure: SignatureError | None = None
     for certificate in candidates:
         try:
             certificate.check_strength()
@@ -246,6 +247,7 @@ def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> Verifi
         else:
             digest = SHA256.digest(info.signed_attributes)
             return VerifiedSigner(certificate, info.scheme, info.signing_time, digest, info.attributes)
+    assert failure is not None
     raise failure
 
 
@@ -289,13 +291,15 @@ def _read_content_info(whole: Reader) -> SignedData:
     fields.finish()
     return SignedData(
         content,
-        tuple(
-            each for each in certificates if each[0] == SEQUENCE
-        ),  # other CertificateChoices are of no use here
-        tuple(_read_signer_info(info) for info in infos),
+        _sequences(certificates),  # other CertificateChoices are of no use here
+        tuple([_read_signer_info(info) for info in infos]),
         whole.position,
-        tuple(each for each in crls if each[0] == SEQUENCE),  # the others are OCSP answers and the like
+        _sequences(crls),  # the others are OCSP answers and the like
     )
+
+
+def _sequences(elements: list[bytes]) -> tuple[bytes, ...]:
+    return tuple([each for each in elements if each[0] == SEQUENCE]) if elements else ()
 
 
 def _read_signer_info(fields: Reader) -> SignerInfo:

@@ -81,14 +81,10 @@ def protect(
 
     Raises `InvalidStanzaError` for a stanza that can't be written as XML.
     """
-    return _as_text(_secure(write_object(stanza, sender, recipient, moment), sealing, moment, random))
+    return _secure(write_object(stanza, sender, recipient, moment), sealing, moment, random)
 
 
-def _as_text(entity: bytes) -> str:
-    return entity.decode().replace("\r\n", "\n")  # what XML makes of it anyway (ERRATA E09)
-
-
-def _secure(entity: bytes, sealing: Sealing, moment: int, random: Random) -> bytes:
+def _secure(entity: bytes, sealing: Sealing, moment: int, random: Random) -> str:
     if sealing.signer is None:
         return _write_envelope(entity, sealing, random)
     signing_time = to_datetime(moment)
@@ -102,21 +98,22 @@ def _secure(entity: bytes, sealing: Sealing, moment: int, random: Random) -> byt
             certificates=sealing.certificates,
         )
         micalg = _MICALG[sealing.signer.scheme.digest.name]
-        return mime.multipart_signed(entity, signature, micalg=micalg, boundary=random(12).hex())
+        whole = mime.multipart_signed(entity, signature, micalg=micalg, boundary=random(12).hex())
+        return whole.decode().replace("\r\n", "\n")  # what XML makes of it anyway (ERRATA E09)
     # E08: binary inside the envelope, base64 once
     signed = sign(entity, sealing.signer, signing_time=signing_time, certificates=sealing.certificates)
     return _write_envelope(mime.pkcs7_mime(signed, "signed-data", binary=True), sealing, random)
 
 
-def _write_envelope(entity: bytes, sealing: Sealing, random: Random) -> bytes:
+def _write_envelope(entity: bytes, sealing: Sealing, random: Random) -> str:
     der = encrypt(entity, sealing.recipients, cipher=sealing.cipher, random=random)
     kind = "authEnveloped-data" if sealing.cipher.authenticated else "enveloped-data"  # RFC 8551 3.2.2
-    return mime.pkcs7_mime(der, kind, binary=False)
+    return mime.pkcs7_text(der, kind)
 
 
 def write_certificates(certificates: Sequence[ParsedCertificate]) -> str:
     """Return the text of an `<e2e/>` element with certificates and nothing else (RFC 3851 3.7)."""
-    return _as_text(mime.pkcs7_mime(certificates_only(certificates), "certs-only", binary=False))
+    return mime.pkcs7_text(certificates_only(certificates), "certs-only")
 
 
 # --------------------------------------------------------------------------- opening

@@ -80,4 +80,4 @@ def utf8_body(entity: mime.Entity) -> bytes:
 
 
 def _content_id_domain(sender: JID) -> str:
-    return jid_to_uri(sender.domain, "im").removeprefix("im:")  # A-labels
+    return jid_to_uri(sender, "im").removeprefix("im:").rpartition("@")[2]  # A-labels

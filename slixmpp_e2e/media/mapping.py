@@ -43,6 +43,8 @@ def fits_text(message: Element) -> bool:
 
 def _fit_headers(subjects: list[Element], inherited: str | None) -> bool:
     """Tell whether subjects come back from Subject headers as they were: a header has no space at its ends."""
+    if not subjects:  # nearly always
+        return True
     texts = [subject.text or "" for subject in subjects]
     languages = [subject.get(LANG, inherited) for subject in subjects]
     return (

@@ -264,11 +264,13 @@ def base64_prefix(data: bytes, start: int) -> tuple[bytes, int]:
 
 # --------------------------------------------------------------------------- writing
 
+_LINE: Final = re.compile(r".{1,76}")
+
 
 def encode_base64(data: bytes) -> bytes:
     """Return base64 in lines of 76, each ended by CRLF (RFC 2045 6.8)."""
-    text = binascii.b2a_base64(data, newline=False)
-    return b"".join(text[at : at + 76] + b"\r\n" for at in range(0, len(text), 76))
+    lines = _LINE.findall(binascii.b2a_base64(data, newline=False).decode())
+    return "\r\n".join((*lines, "")).encode()
 
 
 def multipart_signed(content: bytes, signature: bytes, *, micalg: str, boundary: str) -> bytes:
@@ -298,11 +300,26 @@ def pkcs7_mime(der: bytes, smime_type: str, *, binary: bool) -> bytes:
 
     Inside an envelope nobody saves it as a file, so the file name of RFC 3851 3.2.1 is left out there.
     """
+    if not binary:
+        return pkcs7_text(der, smime_type).replace("\n", "\r\n").encode()
+    return (
+        f"Content-Type: application/pkcs7-mime; smime-type={smime_type}\r\n"
+        "Content-Transfer-Encoding: binary\r\n"
+        "Content-Disposition: attachment; handling=required\r\n\r\n"
+    ).encode() + der
+
+
+def pkcs7_text(der: bytes, smime_type: str) -> str:
+    """Return an application/pkcs7-mime entity in base64, with the line ends that XML makes of CRLF (ERRATA E09)."""
     file = "smime.p7c" if smime_type == "certs-only" else "smime.p7m"
-    name, filename = ("", "") if binary else (f"; name={file}", f"; filename={file}")
-    header = (
-        f"Content-Type: application/pkcs7-mime; smime-type={smime_type}{name}\r\n"
-        f"Content-Transfer-Encoding: {'binary' if binary else 'base64'}\r\n"
-        f"Content-Disposition: attachment; handling=required{filename}\r\n\r\n"
+    text = binascii.b2a_base64(der, newline=False).decode()
+    return "\n".join(
+        (
+            f"Content-Type: application/pkcs7-mime; smime-type={smime_type}; name={file}",
+            "Content-Transfer-Encoding: base64",
+            f"Content-Disposition: attachment; handling=required; filename={file}",
+            "",
+            *_LINE.findall(text),
+            "",
+        )
     )
-    return header.encode() + (der if binary else encode_base64(der))

@@ -8,13 +8,16 @@ peer, and is delivered from there.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import E2EError, StoreError
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.namespaces import STREAMS
+from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
@@ -23,6 +26,8 @@ from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, kind_of
 from slixmpp_e2e.waiting import at_once
 
 log = logging.getLogger(__name__)
+
+_FEATURES: Final = f"{{{STREAMS}}}features"
 
 
 @dataclass(slots=True)
@@ -33,6 +38,8 @@ class Arrivals:
     inbound: Inbound
     resumption: Resumption
     stats: Counter[str]
+    #: Called with the features of a stream (`Outbound.hear_features`).
+    on_features: Callable[[Element], None]
     lanes: Lanes = field(init=False)
     _is_closed: bool = False
 
@@ -48,6 +55,8 @@ class Arrivals:
                 return stanza
             if not isinstance(stanza, (Message, Presence, Iq)):
                 self.resumption.observe(stanza)
+                if stanza.xml.tag == _FEATURES:
+                    self.on_features(stanza.xml)
                 return stanza
             if self.inbound.opening.waits:
                 lane = _lane_of(stanza)
@@ -60,10 +69,12 @@ class Arrivals:
 
     def _may_wait(self, stanza: Stanza) -> bool:
         """Tell whether somebody is asked about a stanza: there is something to open, or to answer."""
-        if any(True for _ in stanza.xml.iter(E2E_TAG)):
+        if any(element.tag in PAYLOADS for element in stanza.xml.iter()):
             return True
         try:
-            return self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza))
+            if self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza)):
+                return True
+            return self.inbound.may_be_downgrade(stanza)
         except ValueError:  # nobody's address: nobody is asked, and nobody answered
             return False
 

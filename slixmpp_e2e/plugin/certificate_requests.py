@@ -82,17 +82,20 @@ class CertificateRequests:
         self.stats["certificates_requested"] += 1
         self._send(JID(jid.bare), REQUEST, _REQUEST_TEXT)
 
-    def send_ours(self, jid: JID) -> None:
-        """Send a signed message with our certificate; raise a `LocalError`."""
+    def send_ours(self, jid: JID, own: JID | None = None) -> None:
+        """Send a signed message with our certificate; raise a `LocalError`.
+
+        `own` is whose, for a component that hosts others.
+        """
         self.stats["certificates_sent"] += 1
-        self._send(jid, ANSWER, _ANSWER_TEXT)
+        self._send(jid, ANSWER, _ANSWER_TEXT, own)
 
     def send_bare(self, jid: JID) -> None:
         """Send our certificates with nothing around them (RFC 3851 3.7); nobody signs that they are ours."""
         outer = new_stanza(self.xmpp, "message")
         outer["to"], outer["id"] = jid, self.protection.random(16).hex()
         if self.xmpp.is_component:
-            outer["from"] = own_jid(self.xmpp)
+            outer["from"] = self._ourselves()
         SubElement(outer.xml, E2E_TAG).text = self.protection.certificates_only()
         mark_sealed(outer)
         self.stats["certificates_sent"] += 1
@@ -114,16 +117,21 @@ class CertificateRequests:
         if self.automatic and not self._answered.get(bare(sender)):
             self._answered.put(bare(sender), True)
             try:
-                self.send_ours(sender)
+                self.send_ours(sender, message["to"])
             except E2EError as error:
                 log.info("%s was not sent our certificate: %s", sender, error.diagnostics())
         return True
 
-    def _send(self, jid: JID, tag: str, text: str) -> None:
+    def _ourselves(self) -> JID:
+        """Return who a component asks as: itself, or the first that its own certificate names."""
+        own, jids = own_jid(self.xmpp), self.protection.identity.jids
+        return own if own.bare in jids else JID(min(jids))
+
+    def _send(self, jid: JID, tag: str, text: str, own: JID | None = None) -> None:
         message = new_stanza(self.xmpp, "message")
         message["to"], message["body"] = jid, text
         if self.xmpp.is_component:
-            message["from"] = own_jid(self.xmpp)
+            message["from"] = self._ourselves() if own is None else JID(own.bare)
         message.xml.append(Element(tag))
         message.xml.append(Element(f"{{{HINTS}}}no-copy"))
         self.protection.forget_inclusion(jid)

@@ -25,7 +25,13 @@ from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.plugin.files import read_all, read_files, read_pins
-from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, key_file, load_identity, load_older_keys
+from slixmpp_e2e.plugin.own_keys import (
+    PrivateKeyObject,
+    hosted_options,
+    key_file,
+    load_identity,
+    load_older_keys,
+)
 from slixmpp_e2e.plugin.revocation_options import build_checker
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.postgresql import PostgreSQLStore
@@ -41,6 +47,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "encryption_certificate": None,
     "encryption_private_key": None,
     "older_keys": None,
+    "hosted": None,
     "trust": "pkix",
     "trust_anchors": None,
     "intermediates": None,
@@ -53,11 +60,14 @@ DEFAULTS: Final[dict[str, Any]] = {
     "store": None,
     "policy": {"*": "opportunistic"},
     "signature": None,
+    "format": "rfc3923",
+    "formats": ("rfc3923", "objenc"),
     "cipher": "auto",
     "key_transport": "auto",
     "allow_sha1": False,
     "allow_3des": False,
     "allow_early_draft": False,
+    "allow_objenc_pkcs1": False,
     "encrypt_to_self": "auto",
     "request_certificates": True,
     "resolvers": "pep",
@@ -85,6 +95,7 @@ _TYPES: Final[dict[str, Any]] = {
     "encryption_certificate": _PATH,
     "encryption_private_key": (*_PATH, PrivateKeyObject),
     "older_keys": (list, type(None)),
+    "hosted": (list, tuple, type(None)),
     "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
@@ -100,6 +111,9 @@ _TYPES: Final[dict[str, Any]] = {
     "allow_sha1": bool,
     "allow_3des": bool,
     "allow_early_draft": bool,
+    "allow_objenc_pkcs1": bool,
+    "format": (str, Mapping),
+    "formats": (str, list, tuple),
     "encrypt_to_self": (bool, str),
     "request_certificates": bool,
     "resolvers": (str, list, tuple),
@@ -115,7 +129,9 @@ _TYPES: Final[dict[str, Any]] = {
     "clock": Callable,
 }
 #: What no complaint quotes.
-_SECRET: Final = frozenset({"private_key", "pkcs11", "password", "encryption_private_key", "older_keys"})
+_SECRET: Final = frozenset(
+    {"private_key", "pkcs11", "password", "encryption_private_key", "older_keys", "hosted"}
+)
 #: The least that a number can be.
 _LEAST: Final = {"window": 1, "certificate_wait": 0, "max_stanza_size": 1}
 
@@ -150,6 +166,7 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
     check_options(config)
     _check_types(config)
     identity, older = load_identity(config), load_older_keys(config)
+    hosted = [load_identity(each) for each in hosted_options(config, DEFAULTS)]
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
@@ -172,14 +189,16 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
                 [[ParsedCertificate.from_x509(each) for each in group] for group in (*peers, pinned)]
             ),
         )
+        for each in hosted:
+            protection.host(each)
     except CertificateError as error:
         store.close()
         raise ConfigurationError(str(error)) from error
     except BaseException:
         store.close()
         raise
-    for each in older:
-        protection.add_decryption_key(each)
+    for old in older:
+        protection.add_decryption_key(old)
     return protection
 
 
@@ -256,6 +275,7 @@ def _options(config: Mapping[str, Any]) -> Options:
         allow_sha1=bool(config["allow_sha1"]),
         allow_3des=bool(config["allow_3des"]),
         allow_early_draft=bool(config["allow_early_draft"]),
+        allow_objenc_pkcs1=bool(config["allow_objenc_pkcs1"]),
         encrypt_to_self=config["encrypt_to_self"] is True,
         open_repeated=bool(config["deliver_stale"]),
         window=int(config["window"]) * SECOND,

@@ -15,13 +15,13 @@ from slixmpp import Iq, Message, Presence
 
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.leaving import Plan
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.outbound import Outbound
 from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, is_sealed, level_of, type_of
 from slixmpp_e2e.plugin.worker import Worker
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.protection import Plan
 from slixmpp_e2e.waiting import NotYet, patiently
 
 #: How many stanzas may wait for a key or a store.
@@ -56,11 +56,14 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if has_stream:
-                return None if parking.take(stanza) else stanza
-            if _makes_session(stanza):
+            if not has_stream:
+                if _makes_session(stanza):
+                    return stanza
+                parking.hold(stanza)
+            elif parking.take(stanza):
+                self.outbound.keep_demand(stanza)
+            else:
                 return stanza
-            parking.hold(stanza)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
         return None
@@ -92,7 +95,7 @@ class Departures:
             return stanza
         try:
             lane = _lane_of(stanza)
-            if not self.lanes.is_busy(lane):
+            if not self.lanes or not self.lanes.is_busy(lane):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
                 except NotYet:
@@ -109,7 +112,7 @@ class Departures:
         level = outbound.level(stanza, level_of(stanza))
         if level is Level.OFF:
             return stanza
-        if outbound.works_slowly(level):
+        if outbound.works_slowly(stanza, level):
             raise NotYet(_nothing)
         return outbound.protected(stanza, level)
 
@@ -133,7 +136,7 @@ class Departures:
         If it has to wait first, what goes wrong then is told as for any other stanza.
         """
         lane = _lane_of(stanza)
-        if not self.lanes.is_busy(lane) and not self.outbound.works_slowly(level):
+        if not self.lanes.is_busy(lane) and not self.outbound.works_slowly(stanza, level):
             try:
                 self.xmpp.send(self.outbound.protected(stanza, level))
             except NotYet:
@@ -151,8 +154,8 @@ class Departures:
     async def _protect(self, stanza: Stanza, level: Level) -> tuple[Stanza, Plan]:
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
-        text = await self.worker.run(plan.write) if outbound.works_slowly(level) else plan.write()
-        return outbound.wrap(stanza, text), plan
+        payload = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
+        return outbound.wrap(stanza, payload), plan
 
     def _put(self, lane: str, stanza: Stanza, level: Level | None) -> None:
         if len(self.lanes) >= _WAITING:

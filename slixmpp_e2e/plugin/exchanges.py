@@ -45,11 +45,11 @@ class Exchanges:
     _requests: Table[str, Request] = field(init=False)
     #: The inner ids of those requests: they must not be answered in clear.
     _guarded: Table[str, bool] = field(init=False)
-    #: Requests that we received and owe an answer, by sender and inner id.
-    _owed: Table[tuple[str, str], _Owed] = field(init=False)
+    #: Requests that we received and owe an answer, by sender, by whom of ours they were to, and by inner id.
+    _owed: Table[tuple[str, str, str], _Owed] = field(init=False)
     #: What we sent and received otherwise: outer id to inner id, and back.
     _sent: Table[str, str] = field(init=False)
-    _received: Table[tuple[str, str], str] = field(init=False)
+    _received: Table[tuple[str, str, str], str] = field(init=False)
     #: Full JIDs that have sent us something protected.
     _fluent: Table[str, bool] = field(init=False)
 
@@ -78,14 +78,14 @@ class Exchanges:
     def new_outer_id(self, stanza: Stanza, new_id: Callable[[], str]) -> str:
         """Return the outer id for a stanza: that of the request it answers, or a new one."""
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
-            owed = self._owed.get(_answered_by(stanza))
+            owed = self._owed.get(self._answered_by(stanza))
             if owed is not None:
                 return owed.outer_id
         return new_id()
 
     def level_owed(self, iq: Stanza) -> Level | None:
         """Return how the request came that an iq answers, or None if it came in clear or is not known."""
-        owed = self._owed.get(_answered_by(iq))
+        owed = self._owed.get(self._answered_by(iq))
         return owed.level if owed else None
 
     def sent(self, outer_id: str, inner: Stanza) -> None:
@@ -95,7 +95,7 @@ class Exchanges:
                 self._requests.put(outer_id, Request(inner["id"], inner["to"]))
                 self._guarded.put(inner["id"], True)
             else:
-                self._owed.pop(_answered_by(inner))
+                self._owed.pop(self._answered_by(inner))
         elif inner_id := inner.xml.get("id"):
             self._sent.put(outer_id, inner_id)
 
@@ -103,27 +103,27 @@ class Exchanges:
         """Tell whether a full JID has sent us something protected."""
         return self._fluent.get(jid.full) is not None
 
-    def outer_id(self, peer: JID, inner_id: str) -> str | None:
-        """Return the outer id of a message or presence that we received from a peer, or None."""
-        return self._received.get((peer.full, inner_id))
+    def outer_id(self, peer: JID, own: JID, inner_id: str) -> str | None:
+        """Return the outer id of a message or presence that a peer sent to one of ours, or None."""
+        return self._received.get((peer.full, self._hosted(own), inner_id))
 
     def take_owed(self, iq: Iq) -> str | None:
         """Return the outer id of the request that an iq answers, and forget it."""
-        owed = self._owed.pop(_answered_by(iq))
+        owed = self._owed.pop(self._answered_by(iq))
         return owed.outer_id if owed else None
 
     # ------------------------------------------------------------------ arriving
 
     def received(self, outer: Stanza, inner: Stanza, *, encrypted: bool) -> None:
         """Remember that `inner` came as `outer`."""
-        sender, inner_id = outer["from"].full, inner["id"]
+        sender, own, inner_id = outer["from"].full, self._hosted(outer["to"]), inner["id"]
         self._fluent.put(sender, True)
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
                 level = Level.REQUIRED if encrypted else Level.SIGN
-                self._owed.put((sender, inner_id), _Owed(outer["id"], level))
+                self._owed.put((sender, own, inner_id), _Owed(outer["id"], level))
         elif inner_id:
-            self._received.put((sender, inner_id), outer["id"])
+            self._received.put((sender, own, inner_id), outer["id"])
 
     def request(self, outer_id: str) -> Request | None:
         """Return the protected request that an outer id belongs to, or None."""
@@ -155,7 +155,10 @@ class Exchanges:
         answer["error"]["text"] = text
         return answer
 
+    def _answered_by(self, iq: Stanza) -> tuple[str, str, str]:
+        """Return what tells the request apart that a result or error answers."""
+        return iq["to"].full, self._hosted(iq["from"]), iq["id"]
 
-def _answered_by(iq: Stanza) -> tuple[str, str]:
-    """Return what tells the request apart that a result or error answers: its sender, and its inner id."""
-    return iq["to"].full, iq["id"]
+    def _hosted(self, address: JID) -> str:
+        """Return which of the accounts that a component hosts an address is; a client has only one."""
+        return str(address.bare) if self.xmpp.is_component else ""

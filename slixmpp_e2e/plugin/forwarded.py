@@ -14,7 +14,7 @@ from slixmpp import JID, Message
 from slixmpp_e2e.errors import MalformedError, RefusedError, SignatureError
 from slixmpp_e2e.media.addresses import bare, read_jid
 from slixmpp_e2e.namespaces import CLIENT, DELAY
-from slixmpp_e2e.outer import E2E_TAG, OPENED, payload
+from slixmpp_e2e.outer import OPENED, find_payload, has_payload
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.stanzas import forwarding_message, stamp_of
 from slixmpp_e2e.policy import Policy
@@ -93,12 +93,12 @@ class Forwarded:
         `stored` is when our server says that it stored the wrapper. Raises an `E2EError`: then there is
         something that must not be shown as it is (`is_shown_unopened` tells what may).
         """
-        if copy.message.find(E2E_TAG) is None or stanza_type(copy.message) not in OPENED["message"]:
+        if not has_payload(copy.message) or stanza_type(copy.message) not in OPENED["message"]:
             self._check_clear(copy)
             return wrapper
         outer = self._outer(copy)
         result = await self.opening.unprotect(
-            payload(copy.message),
+            find_payload(copy.message),
             outer,
             delayed_since=copy.stored if copy.stored is not None else stored,
             archived=copy.kind == "mam_result",
@@ -128,7 +128,7 @@ class Forwarded:
         try:
             sender = JID(copy.message.get("from", ""))
             if copy.kind == "carbon_sent":
-                return bare(sender) not in self.protection.identity.jids  # then we did not send it
+                return bare(sender) not in self.protection.jids  # then we did not send it
             return self.policy.must_be_protected(sender, "message")
         except ValueError:
             return True
@@ -141,6 +141,6 @@ class Forwarded:
             names = [bare(read_jid(message.get(side, ""))) for side in _OURS[copy.kind]]
         except ValueError:
             raise MalformedError("a forwarded message without comparable addresses") from None
-        if self.protection.identity.jids.isdisjoint(names):
+        if self.protection.jids.isdisjoint(names):
             raise SignatureError("it is neither from us nor to us", reason="other-recipient")
         return Outer("message", stanza_type(message), message.get("id", ""), sender, recipient)

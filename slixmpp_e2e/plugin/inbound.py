@@ -17,11 +17,13 @@ from slixmpp_e2e.errors import (
     StoreError,
     TimestampError,
 )
+from slixmpp_e2e.leaving import FORMATS
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
-from slixmpp_e2e.outer import E2E_TAG, OPENED, payload, read_outer
+from slixmpp_e2e.outer import OPENED, PAYLOADS, find_payload, has_payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
+from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.opening import Opening
@@ -37,7 +39,7 @@ from slixmpp_e2e.plugin.stanzas import (
     stamp_of,
     type_of,
 )
-from slixmpp_e2e.policy import Policy
+from slixmpp_e2e.policy import Level, Policy
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.waiting import patiently
@@ -68,11 +70,16 @@ class Inbound:
     answers: Answers
     forwarded: Forwarded
     requests: CertificateRequests
+    downgrades: Downgrades
     stats: Counter[str]
     #: Called with the JID whose certificate is there now.
     on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
+    #: Which formats are read.
+    formats: frozenset[str] = frozenset(FORMATS)
+    #: Called with who was proven, and the format he used (`FormatChoice.heard`).
+    on_format: Callable[[JID, str], None] = field(default=lambda _jid, _format: None)
     #: Answers questions that may be asked in clear, whatever the policy (`PublishedKeys.answer`).
     answers_in_clear: Callable[[Iq], bool] = field(default=lambda _iq: False)
 
@@ -106,8 +113,7 @@ class Inbound:
                 return await self._copy(stanza, copy)
         if type_of(stanza) == "error":
             return self._bounce(stanza)
-        payloads = stanza.xml.findall(E2E_TAG)
-        if not payloads or type_of(stanza) not in OPENED[kind_of(stanza)]:
+        if not has_payload(stanza.xml) or type_of(stanza) not in OPENED[kind_of(stanza)]:
             return await self._unprotected(stanza)
         try:
             inner = await self.open(stanza)
@@ -120,11 +126,13 @@ class Inbound:
 
     async def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
-        text = payload(stanza.xml)
+        payload = find_payload(stanza.xml)
+        if not isinstance(payload, str) and "objenc" not in self.formats:
+            raise RefusedError("it is in a format that is not read here", reason="unsupported")
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
-            text, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
+            payload, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
         )
         inner = protected_stanza(self.xmpp, result.stanza, result.report)
         if isinstance(stanza, Iq) and not inner["id"]:
@@ -132,6 +140,9 @@ class Inbound:
         if not response:
             self.exchanges.received(stanza, inner, encrypted=result.report.encrypted)
         self.stats["opened"] += 1
+        if result.report.authenticated:
+            self.downgrades.heard_protected(outer.sender)
+            self.on_format(outer.sender, result.report.format)
         if result.learned:
             self.on_learned(outer.sender)
             self.xmpp.event("e2e_certificate_learned", result.report)
@@ -143,9 +154,7 @@ class Inbound:
         attributes = {**stanza.xml.attrib}
         for name in ("to", "from"):
             attributes[name] = attributes.get(name) or own
-        return read_outer(
-            Element(f"{{{CLIENT}}}{kind_of(stanza)}", attributes), self.protection.identity.jids
-        )
+        return read_outer(Element(f"{{{CLIENT}}}{kind_of(stanza)}", attributes), self.protection.jids)
 
     def _delayed_since(self, stanza: Stanza) -> int | None:
         """Return when our own server stored a message (XEP-0203); what others say of it does not count."""
@@ -212,9 +221,23 @@ class Inbound:
         kind = kind_of(stanza)
         from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
         if from_room or not self.policy.must_be_protected(sender, kind):
+            if self.may_be_downgrade(stanza):
+                await self.downgrades.heard_clear(stanza)
             return stanza
         return await self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
+        )
+
+    def may_be_downgrade(self, stanza: Stanza) -> bool:
+        """Tell whether a clear stanza is worth a word: from somebody with whom something else is wanted.
+
+        Raises `ValueError` for a sender whose address can't be compared.
+        """
+        sender: JID = stanza["from"]
+        return (
+            bool(sender.bare)
+            and self.downgrades.speaks(stanza)
+            and self.policy.level(sender, kind_of(stanza)) is not Level.OFF
         )
 
     def _bounce(self, stanza: Stanza) -> Stanza:
@@ -227,8 +250,8 @@ class Inbound:
 
     def _after_error(self, stanza: Stanza, *, known: bool) -> None:
         """See what an error says about a stanza of ours; `known`: it bears the id of one that we sent."""
-        for echo in stanza.xml.findall(E2E_TAG):  # it is never opened (ERRATA E04)
-            stanza.xml.remove(echo)
+        for echo in [child for child in stanza.xml if child.tag in PAYLOADS]:
+            stanza.xml.remove(echo)  # it is never opened (ERRATA E04)
         error = stanza.xml.find(f"{{{stanza.namespace}}}error")
         found = (
             [_CONDITIONS[each.tag] for each in error if each.tag in _CONDITIONS] if error is not None else []
@@ -247,13 +270,13 @@ class Inbound:
         """Return the response that an awaiting `iq.send()` gets (ARCHITECTURE invariant 5)."""
         request = self.exchanges.request(iq["id"])
         if request is None:
-            if iq.xml.find(E2E_TAG) is not None or self.exchanges.is_guarded(iq["id"]):
+            if has_payload(iq.xml) or self.exchanges.is_guarded(iq["id"]):
                 self.stats["refused_response"] += 1
                 return None
             return iq
         if not self._may_answer(iq, request):
             return None
-        if iq.xml.find(E2E_TAG) is not None and iq["from"] == request.peer:
+        if has_payload(iq.xml) and iq["from"] == request.peer:
             try:
                 inner = await self.open(iq, response=True)
                 if inner["id"] == request.inner_id:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from slixmpp import JID
 
-from slixmpp_e2e.arriving import Judged, Question, Unprotected
+from slixmpp_e2e.arriving import Judged, Payload, Question, Unprotected
 from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import CertificatesOnlyError
 from slixmpp_e2e.freshness import Admission
@@ -35,7 +35,7 @@ class Opening:
 
     async def unprotect(
         self,
-        text: str,
+        payload: Payload,
         outer: Outer,
         *,
         delayed_since: int | None = None,
@@ -48,7 +48,7 @@ class Opening:
         def judge() -> Judged:
             self._ask_about(outer.sender)
             return protection.judge(
-                text, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
+                payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
             )
 
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,8 +19,9 @@ from slixmpp_e2e.errors import (
     TooLargeError,
     UnprotectableError,
 )
-from slixmpp_e2e.namespaces import E2E, EME, HINTS
-from slixmpp_e2e.outer import E2E_TAG, MUC_JOIN, TO_BARE_JID, never_protected
+from slixmpp_e2e.leaving import Format, Plan
+from slixmpp_e2e.namespaces import EME, HINTS, LIMITS
+from slixmpp_e2e.outer import MUC_JOIN, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.resumption import Resumption
@@ -35,14 +37,16 @@ from slixmpp_e2e.plugin.stanzas import (
     new_stanza,
     own_jid,
     set_error,
+    set_level,
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
-from slixmpp_e2e.protection import Plan, Protection
+from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.waiting import NotYet
 
 log = logging.getLogger(__name__)
 
+_LEAST_SIZE: Final = 10_000
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
 _ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
@@ -52,7 +56,7 @@ _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNE
 class OutboundOptions:
     """How outer stanzas look."""
 
-    #: The largest outer stanza, in octets; servers accept 256 KiB and end the stream over more.
+    #: The largest outer stanza, in octets; most servers accept 256 KiB and end the stream over more.
     max_stanza_size: int = 200_000
     #: XEP-0380 and XEP-0334 hints on messages, which archives and carbons need.
     hints: bool = True
@@ -72,6 +76,12 @@ class Outbound:
     exchanges: Exchanges
     stats: Counter[str]
     options: OutboundOptions = field(default_factory=OutboundOptions)
+    #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
+    announced_size: int | None = None
+    #: Returns which format a JID is written to in (`FormatChoice.of`).
+    written_as: Callable[[JID], Format] = field(default=lambda _jid: "rfc3923")
+    #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
+    on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
     resumption: Resumption = field(init=False)
     parking: Parking = field(init=False)
 
@@ -91,6 +101,15 @@ class Outbound:
         except LocalError:
             return False  # it fails when its turn comes
         return level in _ENCRYPTING and not self.protection.can_encrypt_to(stanza["to"])
+
+    def keep_demand(self, stanza: Stanza) -> None:
+        """Let what a policy demands of a stanza that waits be demanded still when it leaves."""
+        if self.policy.level(stanza["to"], kind_of(stanza)) not in _DEMANDING:
+            return
+        with suppress(LocalError, NotYet):  # it fails when its turn comes; what is demanded asks nobody
+            demanded = self.level(stanza, level_of(stanza))
+            if demanded in _DEMANDING:
+                set_level(stanza, demanded)
 
     # ------------------------------------------------------------------ what is to be done
 
@@ -141,7 +160,10 @@ class Outbound:
         to = stanza["to"]
         if isinstance(stanza, Iq) and not self.exchanges.understands(to):
             return False
-        return self.protection.can_encrypt_to(to)
+        if self.protection.can_encrypt_to(to):
+            return True
+        self.on_clear(stanza)
+        return False
 
     def _is_for_room(self, presence: Stanza) -> bool:
         room = presence["to"].bare
@@ -164,7 +186,7 @@ class Outbound:
         slixmpp answers a handler's exception so; the id is that of the inner stanza, which the peer's
         server never saw.
         """
-        identifier = self.exchanges.outer_id(stanza["to"], stanza["id"])
+        identifier = self.exchanges.outer_id(stanza["to"], stanza["from"], stanza["id"])
         clear = self.policy.level(stanza["to"], kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
         if identifier is None and clear and level_of(stanza) is None:
             return stanza
@@ -190,26 +212,33 @@ class Outbound:
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
-        return self.protection.plan(element, sender=sender, recipient=stanza["to"], level=level)
+        to = stanza["to"]
+        return self.protection.plan(
+            element, sender=sender, recipient=to, level=level, written_as=self.written_as(to)
+        )
 
-    def works_slowly(self, level: Level) -> bool:
-        """Tell whether a level needs a key of ours that takes its time."""
-        return level is not Level.ENCRYPT_UNSIGNED and self.protection.identity.is_slow
+    def works_slowly(self, stanza: Stanza, level: Level) -> bool:
+        """Tell whether a stanza needs a key of ours that takes its time."""
+        if level is Level.ENCRYPT_UNSIGNED:
+            return False
+        own = self.protection.identity_of(self.sender(stanza))
+        return own is not None and own.is_slow
 
-    def _payload_again(self, stanza: Stanza, level: Level) -> str:
+    def _payload_again(self, stanza: Stanza, level: Level) -> Element:
         """Return another payload for a stanza that has left, if that can be done at once."""
-        if self.works_slowly(level):
+        if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
-        self.protection.include_again(stanza["to"])  # the payload that brought our certificate may be lost
+        # the payload that brought our certificate may be lost
+        self.protection.include_again(self.sender(stanza), stanza["to"])
         try:
             plan = self.plan(stanza, level)
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
-        text = plan.write()
+        payload = plan.write()
         self.protection.written(plan)
-        return text
+        return payload
 
-    def wrap(self, stanza: Stanza, payload: str) -> Stanza:
+    def wrap(self, stanza: Stanza, payload: Element) -> Stanza:
         """Return the outer stanza around a payload; raise `TooLargeError`."""
         outer = new_stanza(self.xmpp, kind_of(stanza))
         _copy_attributes(stanza, outer, "to", "from", "type")
@@ -217,11 +246,14 @@ class Outbound:
         mark_sealed(outer)
         if isinstance(stanza, Iq) and type_of(stanza) == "error":
             set_error(outer, "undefined-condition", "cancel")  # RFC 6120 8.3.2: there is always an <error/>
-        SubElement(outer.xml, E2E_TAG).text = payload
+        outer.xml.append(payload)
         if isinstance(stanza, Message):
-            self._add_hints(outer, stanza)
-        if len(payload) * 5 > self.options.max_stanza_size:  # even escaped, most are far from it
-            self._check_size(outer)
+            self._add_hints(outer, stanza, payload.tag[1:].partition("}")[0])
+        most = self.options.max_stanza_size
+        if self.announced_size is not None:
+            most = min(most, self.announced_size)
+        if sum(map(len, payload.itertext())) * 5 > most:  # even escaped, most are far from it
+            _check_size(outer, most)
         return outer
 
     def leaves(self, outer: Stanza, stanza: Stanza, level: Level, plan: Plan) -> None:
@@ -241,24 +273,26 @@ class Outbound:
     def _new_id(self) -> str:
         return self.protection.random(16).hex()
 
-    def _add_hints(self, outer: Stanza, stanza: Stanza) -> None:
+    def _add_hints(self, outer: Stanza, stanza: Stanza, namespace: str) -> None:
         for child in stanza.xml:
             if child.tag.startswith(f"{{{HINTS}}}") or child.tag == _CARBONS_PRIVATE:
                 outer.xml.append(Element(child.tag))
         if self.options.hints:
             has_body = stanza.xml.find(f"{{{self.xmpp.default_ns}}}body") is not None
-            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": E2E})
+            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": namespace})
             if outer.xml.find(f"{{{HINTS}}}no-store") is None:
                 SubElement(outer.xml, f"{{{HINTS}}}{'store' if has_body else 'no-store'}")
         if self.options.fallback_body is not None:
             outer["body"] = self.options.fallback_body
 
-    def _check_size(self, outer: Stanza) -> None:
-        size = len(str(outer).encode())
-        if size > self.options.max_stanza_size:
-            raise TooLargeError(
-                f"the protected stanza has {size} octets; {self.options.max_stanza_size} are allowed"
-            )
+    def hear_features(self, features: Element) -> None:
+        """Take note of what a stream's features say about the size of stanzas (XEP-0478 0.2).
+
+        No stream may be limited to less than 10,000 octets (RFC 6120 13.12): such a word does not count.
+        """
+        said = features.findtext(f"{{{LIMITS}}}limits/{{{LIMITS}}}max-bytes", "").strip()
+        size = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
+        self.announced_size = size if size >= _LEAST_SIZE else None
 
     # ------------------------------------------------------------------ failing
 
@@ -294,6 +328,12 @@ class Outbound:
         vehicle = Delivery(self.xmpp)
         vehicle.stanza = stanza
         asyncio.get_running_loop().call_soon(self.xmpp.recv_stanza, vehicle)
+
+
+def _check_size(outer: Stanza, most: int) -> None:
+    size = len(str(outer).encode())
+    if size > most:
+        raise TooLargeError(f"the protected stanza has {size} octets; {most} are allowed")
 
 
 def _copy_attributes(source: Stanza, target: Stanza, *names: str) -> None:

@@ -29,6 +29,13 @@ from slixmpp_e2e.stores.pkcs11_uri import SCHEME, parse_uri
 
 _ENCRYPTED: Final = b"ENCRYPTED"
 _CHAIN: Final = 8
+#: The options that make up one identity.
+_OF_AN_IDENTITY: Final = frozenset(
+    {
+        *("certificate", "private_key", "pkcs12", "pkcs11", "password", "signature"),
+        *("encryption_certificate", "encryption_private_key"),
+    }
+)
 #: A private key, its certificate, and what else stood beside it.
 _Own = tuple[Any, x509.Certificate, list[x509.Certificate]]
 
@@ -91,6 +98,18 @@ def load_identity(config: Mapping[str, Any]) -> Identity:
     except CertificateError as error:
         source = config["pkcs12"] or _named(config["certificate"], config["pkcs11"] or config["private_key"])
         raise ConfigurationError(f"{source}: {error}") from error
+
+
+def hosted_options(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the options of each identity of `hosted`, whole; raise `ConfigurationError`."""
+    found = []
+    for each in config["hosted"] or ():
+        if not isinstance(each, Mapping) or each.keys() - _OF_AN_IDENTITY:
+            raise ConfigurationError(
+                f"hosted is a list of mappings with {', '.join(sorted(_OF_AN_IDENTITY))}"
+            )
+        found.append({**defaults, **each})
+    return found
 
 
 def load_older_keys(config: Mapping[str, Any]) -> list[EncryptionIdentity]:

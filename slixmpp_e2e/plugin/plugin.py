@@ -12,9 +12,9 @@ from slixmpp import JID
 from slixmpp.plugins.base import BasePlugin
 
 from slixmpp_e2e.certificates.mirror import Mirror
-from slixmpp_e2e.errors import ConfigurationError, UnprotectableError
+from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.namespaces import E2E, PUBKEY
+from slixmpp_e2e.namespaces import E2E, OBJENC, PUBKEY
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
@@ -22,13 +22,16 @@ from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
+from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges
+from slixmpp_e2e.plugin.format_choice import FormatChoice, read_choices, read_formats
 from slixmpp_e2e.plugin.forwarded import Forwarded
+from slixmpp_e2e.plugin.hosting import announce, check_hosted, check_own_jids, withdraw
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
-from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, load_identity
+from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, hosted_options, load_identity
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -59,6 +62,7 @@ class E2EPlugin(BasePlugin):
     - `e2e_rejected` (`Rejection`): a peer says that it could not take a stanza of ours.
     - `e2e_certificate_requested` (`SecurityReport`): a peer whom we trust asked for our certificate.
     - `e2e_certificate_learned` (`SecurityReport`), `e2e_certificate_changed` (`ReceiveFailure`).
+    - `e2e_downgraded` (`Downgrade`): a stanza in clear from or to a peer whose certificate is known.
     - `e2e_renewal_failed` (`E2EError`): the files of our certificate changed, and can't be used.
     - `e2e_revocation_failed` (`E2EError`): lists or OCSP responses could not be had; what was known still counts.
     - `e2e_store_failed` (`StoreError`): a decision could not be kept by a store that is shared.
@@ -79,6 +83,8 @@ class E2EPlugin(BasePlugin):
     _outbound: Outbound
     _departures: Departures
     _decisions: Decisions
+    _downgrades: Downgrades
+    _formats: FormatChoice
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _arrivals: Arrivals
@@ -113,9 +119,7 @@ class E2EPlugin(BasePlugin):
     def _build(self) -> None:
         xmpp, config, protection = self.xmpp, self.config, self.protection
         own = bare(xmpp.boundjid)
-        if not xmpp.is_component and own not in protection.identity.jids:
-            named = ", ".join(sorted(protection.identity.jids))
-            raise ConfigurationError(f"our certificate is for {named}, but we log in as {own}")
+        check_own_jids(xmpp, protection)
         policy = read_policy(config["policy"], frozenset({own}))
         exchanges = Exchanges(xmpp)
         options = OutboundOptions(
@@ -136,6 +140,10 @@ class E2EPlugin(BasePlugin):
         parking = self._outbound.parking
         opening = Opening(protection, self._mirror)
         self._decisions = Decisions(xmpp, opening, parking.release)
+        self._downgrades = Downgrades(xmpp, opening, self._counters)
+        self._outbound.on_clear = self._downgrades.leaves_clear
+        self._formats = FormatChoice(read_choices(config["format"]))
+        self._outbound.written_as = self._formats.of
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
             xmpp,
@@ -160,14 +168,20 @@ class E2EPlugin(BasePlugin):
             answers,
             Forwarded(xmpp, protection, opening, policy),
             self._requests,
+            self._downgrades,
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
+            formats=read_formats(config["formats"]),
+            on_format=self._formats.heard,
             answers_in_clear=published.answer,
         )
-        self._arrivals = Arrivals(xmpp, self._inbound, self._resumption, self._counters)
+        self._arrivals = Arrivals(
+            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
+        )
         protection.on_clock_adjustment = self._clock_adjusted
-        self._renewal = Renewal(xmpp, protection, config, load_identity, self._counters)
+        sources = [config, *hosted_options(config, DEFAULTS)]
+        self._renewal = Renewal(xmpp, protection, sources, load_identity, self._counters)
 
     def _filters(self) -> tuple[tuple[Mode, Any, int | None], ...]:
         return (
@@ -212,14 +226,18 @@ class E2EPlugin(BasePlugin):
         if "_outbound" not in self.__dict__:
             return
         self._place()
-        self.xmpp.plugin["xep_0030"].add_feature(E2E)
+        announce(self.xmpp, self.protection, self._features())
         self._renewal.start()
         self._revocation.start()
         self._own_devices.start()
         self.xmpp.event("e2e_ready", self.xmpp.boundjid.bare)
         if self.config["publish_certificates"]:
-            self.xmpp.plugin["xep_0030"].add_feature(PUBKEY)
             self._publication.start()
+
+    def _features(self) -> tuple[str, ...]:
+        read = {"rfc3923": E2E, "objenc": OBJENC}
+        features = [read[each] for each in sorted(self._inbound.formats)]
+        return (*features, *([PUBKEY] if self.config["publish_certificates"] else []))
 
     def plugin_end(self) -> None:
         """See `BasePlugin`: from here on everything goes in clear."""
@@ -235,8 +253,7 @@ class E2EPlugin(BasePlugin):
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
-            for feature in (E2E, PUBKEY):
-                self.xmpp.plugin["xep_0030"].del_feature(feature=feature)
+            withdraw(self.xmpp, self.protection, (E2E, OBJENC, PUBKEY))
         self.protection.store.close()
         try:
             self._closing = asyncio.get_running_loop().create_task(self._wind_up(ending))
@@ -287,6 +304,17 @@ class E2EPlugin(BasePlugin):
         """
         return await self._inbound.open(stanza)
 
+    def set_policy(self, policy: Mapping[str, Any]) -> None:
+        """Let another policy count from now on, instead of the option of this name; raise `ConfigurationError`.
+
+        A stanza follows the policy of the moment when its turn to leave comes. Only where it waits for a certificate
+        because it had to be protected, that stays so.
+        """
+        found = read_policy(policy, frozenset({bare(self.xmpp.boundjid)}))
+        self.config["policy"] = policy
+        for part in (self._outbound, self._inbound, self._inbound.forwarded):
+            part.policy = found
+
     def request_certificate(self, jid: JID | str) -> None:
         """Ask a peer for its certificate with a signed message (RFC 3923 6.2); `e2e_certificate_learned` follows.
 
@@ -330,7 +358,13 @@ class E2EPlugin(BasePlugin):
         }
         config = {**DEFAULTS, **options, **more}
         check_options(config)
-        self.protection.add_identity(load_identity(config))
+        identity = load_identity(config)
+        if self.xmpp.is_component:
+            check_hosted(self.xmpp, identity.jids)
+            self.protection.host(identity)
+            announce(self.xmpp, self.protection, self._features())
+        else:
+            self.protection.add_identity(identity)
 
     async def publish_certificates(self) -> None:
         """Publish our certificates in our account, for everybody who asks (XEP-0189); raise `PublicationError`.
@@ -374,6 +408,6 @@ class E2EPlugin(BasePlugin):
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
             "waiting": len(self._arrivals.lanes) + len(self._departures),
-            "peers": self.protection.size() + len(self._requests) + len(self._search),
+            "peers": self.protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }

@@ -182,7 +182,9 @@ class PublishedKeys:
             answer["from"] = iq["to"]
         if self.public:
             pubkeys = SubElement(answer.xml, _PUBKEYS)
-            pubkeys.extend(write_keyinfo(each.der) for each in own_certificates(self.protection.identity))
+            asked = self.protection.identity_of(iq["to"]) if iq["to"].bare else None
+            own = own_certificates(self.protection.identity if asked is None else asked)
+            pubkeys.extend(write_keyinfo(each.der) for each in own)
             self.stats["certificates_sent"] += 1
         else:
             set_error(answer, "service-unavailable", "cancel")

@@ -8,13 +8,15 @@ use stays.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from slixmpp import JID
+
 from slixmpp_e2e.certificates.identity import Identity
-from slixmpp_e2e.errors import CertificateError, ConfigurationError, E2EError
+from slixmpp_e2e.errors import CertificateError, ConfigurationError
 from slixmpp_e2e.plugin.own_keys import is_file
 from slixmpp_e2e.protection import Protection
 
@@ -32,19 +34,28 @@ _OPTIONS: Final = (
 
 
 @dataclass(slots=True)
+class _Source:
+    """The options of one identity, and the state that their files had last."""
+
+    config: Mapping[str, Any]
+    seen: tuple[tuple[int, int], ...]
+
+
+@dataclass(slots=True)
 class Renewal:
-    """Watches the files of our identity."""
+    """Watches the files of our identities."""
 
     xmpp: Any
     protection: Protection
-    config: Mapping[str, Any]
+    #: The options of each (`own_keys.identity_options`), our own first.
+    configs: InitVar[Iterable[Mapping[str, Any]]]
     #: Returns the identity that the files hold (`own_keys.load_identity`).
     load: Callable[[Mapping[str, Any]], Identity]
     stats: Counter[str]
-    _seen: tuple[tuple[int, int], ...] = field(init=False)
+    _sources: list[_Source] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._seen = self._state()
+    def __post_init__(self, configs: Iterable[Mapping[str, Any]]) -> None:
+        self._sources = [_Source(each, _state(each)) for each in configs]
 
     def start(self) -> None:
         """Look at the files from now on."""
@@ -58,33 +69,35 @@ class Renewal:
 
     def check(self) -> None:
         """Take over what the files hold if they changed. Never raises."""
-        state = self._state()
-        if state == self._seen:
-            return
-        self._seen = state
+        for source in self._sources:
+            state = _state(source.config)
+            if state != source.seen:
+                source.seen = state
+                self._take_over(source.config)
+
+    def _take_over(self, config: Mapping[str, Any]) -> None:
         try:
-            identity = self.load(self.config)
-            if identity.certificate.fingerprint == self.protection.identity.certificate.fingerprint:
+            identity = self.load(config)
+            before = self.protection.identity_of(JID(min(identity.jids)))
+            if before is not None and identity.certificate.fingerprint == before.certificate.fingerprint:
                 return
             self.protection.add_identity(identity)
         except (CertificateError, ConfigurationError) as error:
-            self._report(error)
+            log.warning("our certificate was not renewed: %s", error.diagnostics())
+            self.xmpp.event("e2e_renewal_failed", error)
         else:
             self.stats["identities_renewed"] += 1
-            log.info("our certificate was renewed")
+            log.info("the certificate of %s was renewed", ", ".join(sorted(identity.jids)))
 
-    def _report(self, error: E2EError) -> None:
-        log.warning("our certificate was not renewed: %s", error.diagnostics())
-        self.xmpp.event("e2e_renewal_failed", error)
 
-    def _state(self) -> tuple[tuple[int, int], ...]:
-        """Return what changes when a file is written; a file that is not there for a moment is one of size -1."""
-        found = []
-        for option in _OPTIONS:
-            if is_file(self.config[option]):
-                try:
-                    status = Path(self.config[option]).stat()
-                    found.append((status.st_mtime_ns, status.st_size))
-                except OSError:
-                    found.append((0, -1))
-        return tuple(found)
+def _state(config: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """Return what changes when a file is written; a file that is not there for a moment is one of size -1."""
+    found = []
+    for option in _OPTIONS:
+        if is_file(config[option]):
+            try:
+                status = Path(config[option]).stat()
+                found.append((status.st_mtime_ns, status.st_size))
+            except OSError:
+                found.append((0, -1))
+    return tuple(found)

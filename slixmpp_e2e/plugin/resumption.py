@@ -12,11 +12,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from xml.etree.ElementTree import Element
 
 from slixmpp_e2e.errors import LocalError, UnconfirmedError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.namespaces import SM
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.stanzas import SendFailure, Stanza
 from slixmpp_e2e.policy import Level
 
@@ -40,7 +41,7 @@ class Resumption:
     xmpp: Any
     now: Callable[[], int]
     #: Returns a new payload for a stanza (`Outbound.payload`).
-    reseal: Callable[[Stanza, Level], str]
+    reseal: Callable[[Stanza, Level], Element]
     _sealed: OrderedDict[str, _Sealed] = field(default_factory=OrderedDict)
     _unacknowledged: deque[tuple[int, Stanza]] = field(default_factory=deque)
 
@@ -90,11 +91,11 @@ class Resumption:
 
     def _refresh(self, outer: Stanza) -> None:
         known = self._sealed.get(outer["id"])
-        payload = outer.xml.find(E2E_TAG)
+        payload = next((each for each in outer.xml if each.tag in PAYLOADS), None)
         if known is None or payload is None or self.now() - known.moment < _STALE:
             return
         try:
-            payload.text = self.reseal(known.stanza, known.level)
+            outer.xml[list(outer.xml).index(payload)] = self.reseal(known.stanza, known.level)
         except LocalError as error:
             log.warning("not sealed again for %s: %s", outer["to"], error.diagnostics())
 

@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from slixmpp import JID
 
+from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.certificates.names import certificate_jids
+from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.opening import Opening
@@ -42,6 +45,7 @@ class RevocationRefresh:
     #: Looks for another certificate of a peer; returns whether it is worth waiting for (`CertificateSearch.find`).
     search: Callable[[JID], bool]
     _running: "asyncio.Task[None] | None" = field(default=None, init=False)
+    _recalling: "asyncio.Task[None] | None" = field(default=None, init=False)
     _soon: asyncio.TimerHandle | None = field(default=None, init=False)
     #: Peers for whom something is parked that waits for a round, by their bare JIDs.
     _waiting: "dict[str, asyncio.Task[None]]" = field(default_factory=dict, init=False)
@@ -49,11 +53,21 @@ class RevocationRefresh:
     def start(self) -> None:
         """Begin, if there are sources to ask; needs the stream's event loop."""
         checker = self.protection.authority.revocation
+        if checker is not None and self.opening.mirror is not None and self._recalling is None:
+            self._recalling = asyncio.ensure_future(self._recall(checker, self.opening.mirror))
         if checker is not None and checker.sources and _NAME not in self.xmpp.scheduled_events:
             self.xmpp.schedule(_NAME, PERIOD, self._begin, repeat=True)
             checker.on_wanted = self._begin_soon
             if checker.wanted:
                 self._begin_soon()
+
+    async def _recall(self, checker: RevocationChecker, mirror: Mirror) -> None:
+        """Know again what a shared store keeps."""
+        try:
+            checker.recall(await mirror.fetch_revocation_lists())
+        except StoreError as error:
+            self._recalling = None  # the next session tries again
+            log.warning("revocation lists that were kept are not known: %s", error.diagnostics())
 
     def stop(self) -> None:
         """End it."""
@@ -65,7 +79,7 @@ class RevocationRefresh:
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None
-        for task in (*self._waiting.values(), *filter(None, [self._running])):
+        for task in (*self._waiting.values(), *filter(None, [self._running, self._recalling])):
             task.cancel()
         self._waiting.clear()
 

@@ -121,6 +121,20 @@ class Rejection:
     reason: RejectionReason
 
 
+@dataclass(frozen=True, slots=True)
+class Downgrade:
+    """What `e2e_downgraded` carries: a stanza in clear, from or to a peer whose certificate is known.
+
+    `in`: the peer could have protected it. `out`: none of his certificates can be used any more, so that
+    `opportunistic` lets it leave in clear. `used_to_protect`: he did before, since this program has been running.
+    It is told once, until the peer protects again (`in`), or ten minutes later (`out`).
+    """
+
+    stanza: Stanza
+    direction: Literal["in", "out"]
+    used_to_protect: bool
+
+
 class _Protected:
     """Carries the report through copies, and makes replies that are protected as the request was."""
 

@@ -45,7 +45,7 @@ class CRLFiles:
                 continue
             self._stamps[path] = stamp
             try:
-                lists += _read(path)
+                lists += read_lists(path)
             except ConfigurationError as error:
                 problems.append(error)
         return Evidence(tuple(lists), tuple(problems))
@@ -71,7 +71,7 @@ def _stamp(path: Path) -> _Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(path: Path) -> list[RevocationList]:
+def read_lists(path: Path) -> list[RevocationList]:
     """Return the lists in a file; raise `ConfigurationError` if one of them can't be read."""
     try:
         with path.open("rb") as file:

@@ -11,12 +11,13 @@ from typing import Final
 import cryptography
 from cryptography.hazmat.backends.openssl.backend import backend
 
-from tests.benchmarks import cms_level, hot_spots, memory, stores, whole_way, wire_size
+from tests.benchmarks import cms_level, formats, hot_spots, memory, stores, whole_way, wire_size
 from tests.benchmarks.clock import FULL, QUICK, Effort
 from tests.benchmarks.tables import Table
 
 SECTIONS: Final[dict[str, Callable[[Effort], Awaitable[list[Table]]]]] = {
     "cms": cms_level.run,
+    "formats": formats.run,
     "stanzas": whole_way.run,
     "wire": wire_size.run,
     "memory": memory.run,

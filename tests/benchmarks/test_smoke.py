@@ -52,7 +52,7 @@ def test_numbers_stand_to_the_right_in_a_terminal() -> None:
 def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["weather"])
-    assert "there are cms, stanzas, wire, memory, store" in capsys.readouterr().err
+    assert "there are cms, formats, stanzas, wire, memory, store" in capsys.readouterr().err
 
 
 async def test_the_timing_of_forgeries_runs_and_every_forgery_is_refused_with_one_answer() -> None:

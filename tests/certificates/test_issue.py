@@ -161,7 +161,7 @@ class TestEndEntity:
 
     @pytest.mark.requirement("3923-6.3-1", "3923-6.3-2", "3923-6.3-3", "3923-6.3-5", "3923-6.3-6")
     @pytest.mark.requirement("3923-6.3-12", "3923-6.3-13", "6120-13.7.1.3-1", "6120-13.7.1.3-2")
-    @pytest.mark.requirement("6120-13.7.1.4-2", "3860-4-3", "3859-4-2")
+    @pytest.mark.requirement("6120-13.7.1.4-2", "3860-4-3", "3859-4-2", "bis-8-2")
     def test_it_names_each_jid_once_in_three_forms(self, keys):
         jids = [f"{JULIET}/balcony", "JULIET@example.com", "julïette@vérone.example"]
         certificate = self_signed_certificate(keys["p-256"], jids, now=NOW)

@@ -155,8 +155,6 @@ class TestReading:
             lambda: mirror.admit(JULIET, b"x", 1, 1),
             mirror.all_certificates,
             mirror.all_decisions,
-            lambda: mirror.add_revocation_list(b"x", b"y"),
-            mirror.revocation_lists,
         ):
             with pytest.raises(StoreError, match="has to be waited for"):
                 ask()
@@ -268,6 +266,21 @@ class TestWriting:
         shared.holding = set()
         await mirror.keep(JULIET)
         assert shared.store.decisions(JULIET) == {ONE: Trust.VERIFIED}
+
+
+class TestRevocationLists:
+    async def test_they_are_kept_with_the_next_keep_and_fetched_from_the_store(self, mirror, shared):
+        mirror.add_revocation_list(b"x", b"y")
+        assert mirror.revocation_lists() == ()
+        await mirror.keep(JULIET)
+        assert list(await mirror.fetch_revocation_lists()) == [b"y"]
+
+    async def test_one_that_can_not_be_kept_is_no_error(self, mirror, shared):
+        mirror.add_revocation_list(b"x", b"y")
+        shared.reachable = False
+        await mirror.keep(JULIET)
+        shared.reachable = True
+        assert list(await mirror.fetch_revocation_lists()) == []
 
 
 class TestClosing:

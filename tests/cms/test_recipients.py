@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -275,3 +276,17 @@ def test_only_the_first_recipient_info_for_us_is_taken(juliet: Entity, romeo: En
     assert found is not None
     assert found[2] is first
     assert SHA512.name in second.name
+
+
+def test_each_of_our_keys_comes_once_and_those_of_the_newest_certificates_first(pki: PKI) -> None:
+    found = [
+        replace(
+            pki[name].parsed,
+            certificate=SimpleNamespace(not_valid_before_utc=datetime(year, 1, 1, tzinfo=UTC)),
+        )
+        for name, year in (("juliet", 2021), ("romeo", 2023), ("rsa-3072", 2022))
+    ]
+    keys = DecryptionKeys((each.fingerprint, each) for each in found)
+    keys.add(found[0].fingerprint, found[0])
+    newest = [found[1], found[2], found[0]]
+    assert list(keys) == [(each.fingerprint, each) for each in newest]

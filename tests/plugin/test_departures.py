@@ -365,7 +365,7 @@ async def test_too_large_a_stanza_does_not_count_as_having_brought_our_certifica
     message.send()
     await rounds()
     assert [each.error.code for each in romeo.failures.sent] == ["too-large"]
-    assert romeo.plugin.protection._includes_certificates(JID(JULIET), romeo.now)
+    assert romeo.plugin.protection._includes_certificates(JID("romeo@localhost"), JID(JULIET), romeo.now)
     await romeo.close()
 
 

@@ -30,7 +30,7 @@ class Filtered:
         self.sent: list[Any] = []
         self.xmpp.send = self.sent.append
         self.failures: Failures = protect(
-            self.xmpp, pki.options(name, peer_certificates=introduce(pki, peer), **options)
+            self.xmpp, pki.options(name, **{"peer_certificates": introduce(pki, peer), **options})
         )
         self.plugin = self.xmpp.plugin["e2e"]
         self.seal = self.plugin._departures.seal

@@ -138,8 +138,8 @@ class TestObjects:
         )
         loaded: list[Any] = []
         identity = load_identity(options)
-        protection: Any = SimpleNamespace(identity=identity)
-        renewal = Renewal(None, protection, options, lambda each: loaded.append(each) or identity, {})
+        protection: Any = SimpleNamespace(identity_of=lambda _jid: identity)
+        renewal = Renewal(None, protection, [options], lambda each: loaded.append(each) or identity, {})
         renewal.check()
         assert not loaded
         certificate.write_bytes(certificate.read_bytes() + b"\n")
@@ -365,7 +365,7 @@ class TestTokens:
         protection = build_protection(options)
         failed: list[Any] = []
         xmpp = SimpleNamespace(event=lambda *_: failed.append(1))
-        renewal = Renewal(xmpp, protection, options, load_identity, Counter())
+        renewal = Renewal(xmpp, protection, [options], load_identity, Counter())
         renewed = make_certificate(entity.key, "renewed", issuer=pki.intermediate, jid="romeo@example.net")
         path.write_bytes(renewed.public_bytes(Encoding.PEM))
         renewal.check()

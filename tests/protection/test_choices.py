@@ -38,7 +38,7 @@ def algorithms(report) -> tuple[str, str]:
 
 def back(by, to, **options):
     """Romeo answers juliet; what she makes of it."""
-    text = by.protect(_message(), sender=ROMEO, recipient=JULIET, level=Level.REQUIRED)
+    text = by.protect(_message(), sender=ROMEO, recipient=JULIET, level=Level.REQUIRED).text
     return unprotect(to, text, outer(sender=ROMEO, recipient=JULIET)).report
 
 

@@ -184,7 +184,7 @@ class TestRecipients:
             protect(by, level=Level.SIGN, to=JID(f"somebody{number}@example.net"))
         assert len(by.peers._keys) == len(by._inclusions) == 2
         assert "somebody4@example.net" in by.peers._keys
-        assert "somebody4@example.net" in by._inclusions
+        assert ("juliet@example.com", "somebody4@example.net") in by._inclusions
 
 
 class TestInclusion:

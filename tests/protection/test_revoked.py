@@ -6,7 +6,14 @@ from datetime import timedelta
 import pytest
 
 from slixmpp_e2e.certificates.revocation import RevocationChecker
-from slixmpp_e2e.errors import DECRYPTION_FAILED, UNVERIFIED_SIGNATURE, NoCertificateError, SignatureError
+from slixmpp_e2e.certificates.store import MemoryStore, Store
+from slixmpp_e2e.errors import (
+    DECRYPTION_FAILED,
+    UNVERIFIED_SIGNATURE,
+    NoCertificateError,
+    SignatureError,
+    StoreError,
+)
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
@@ -19,13 +26,19 @@ from tests.protection.ways import protect, refusal, unprotect
 
 
 def asking(
-    pki: PKI, entity: Entity, clock, policy="soft", lists: Iterable[bytes] = (), peers: Iterable[Entity] = ()
+    pki: PKI,
+    entity: Entity,
+    clock,
+    policy="soft",
+    lists: Iterable[bytes] = (),
+    peers: Iterable[Entity] = (),
+    store: Store | None = None,
 ) -> Protection:
     """Somebody with revocation lists."""
     checker = RevocationChecker(policy)
     for der in lists:
         checker.lists.add(der)
-    return account(pki, entity, clock, peers=peers, revocation=checker)
+    return account(pki, entity, clock, peers=peers, revocation=checker, store=store)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +111,26 @@ class TestListsThatCameAlong:
         assert unprotect(by, text).report.revocation == "good"
         text = self.object_with(pki, juliet, romeo, *without_juliet, encrypted=encrypted)
         clock.pass_seconds(1)
+        assert refusal(by, text).reason == "revoked"
+
+    def test_they_are_kept_and_count_after_a_restart(self, pki, juliet, romeo, clock, without_juliet):
+        store = MemoryStore(started=0)
+        by = asking(pki, romeo, clock, store=store)
+        text = self.object_with(pki, juliet, romeo, *without_juliet, b"\x30\x00", encrypted=True)
+        assert refusal(by, text).reason == "revoked"
+        assert set(store.revocation_lists()) == set(without_juliet)
+        clock.pass_seconds(1)
+        text = self.object_with(pki, juliet, romeo, encrypted=True)
+        assert refusal(asking(pki, romeo, clock, store=store), text).reason == "revoked"
+        assert unprotect(asking(pki, romeo, clock), text).report.authenticated
+
+    def test_a_store_that_is_full_takes_nothing_away(self, pki, juliet, romeo, clock, without_juliet):
+        class Full(MemoryStore):
+            def add_revocation_list(self, key: bytes, der: bytes) -> None:
+                raise StoreError("no space left")
+
+        by = asking(pki, romeo, clock, store=Full(started=0))
+        text = self.object_with(pki, juliet, romeo, *without_juliet, encrypted=True)
         assert refusal(by, text).reason == "revoked"
 
     def test_and_not_if_they_don_t(self, pki, juliet, romeo, clock):

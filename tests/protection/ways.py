@@ -25,7 +25,7 @@ def protect(
     by: Protection, xml: str | Element = TEXT_MESSAGE, level: Level = Level.REQUIRED, *, to: JID = ROMEO
 ) -> str:
     element = stanza(xml) if isinstance(xml, str) else xml
-    return by.protect(element, sender=JULIET, recipient=to, level=level)
+    return by.protect(element, sender=JULIET, recipient=to, level=level).text
 
 
 def through_xml(text: str) -> str:

@@ -9,8 +9,11 @@ from xml.etree.ElementTree import Element, SubElement
 import pytest
 
 from slixmpp_e2e.cli.loopback import LoopbackServer
+from slixmpp_e2e.namespaces import LIMITS, STREAMS
 
 from .clients import ACCOUNTS, COMPONENTS, LOOPBACK, Clients, Inbox, close, connect, new_client, round_trip
+from .couple import couple
+from .protected import make_pki
 
 ROMEO = "romeo@localhost/orchard"
 JULIET = "juliet@localhost/balcony"
@@ -306,3 +309,37 @@ async def test_a_login_takes_less_than_a_tenth_of_a_second(server, clients):
         await clients.log_in(f"romeo@localhost/{number}")
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.1
+
+
+async def test_what_the_server_would_not_take_is_not_sent(server, tmp_path):
+    """XEP-0478; its announced limit is below that of `max_stanza_size`."""
+    async with couple(server.port, make_pki(tmp_path)) as (romeo, juliet):
+        inbox = Inbox(juliet.xmpp)
+        before = len(romeo.proxy.record("from_clients").joined)
+        romeo.xmpp.send_message(romeo.peer, "x" * 10_000, mtype="chat")
+        romeo.xmpp.send_message(romeo.peer, "short", mtype="chat")
+        assert (await inbox.next())["body"] == "short"
+        assert [each.error.code for each in romeo.failures.sent] == ["too-large"]
+        assert len(romeo.proxy.record("from_clients").joined) - before < 10_000
+        assert juliet.unhurt
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("10000", 10_000),
+        (" 262144 ", 262_144),
+        ("9999", None),
+        ("-1", None),
+        ("1" * 16, None),
+        ("\u0663" * 6, None),
+    ],
+)
+async def test_a_limit_that_no_stream_may_have_does_not_count(server, tmp_path, said, heard):
+    async with couple(server.port, make_pki(tmp_path)) as (romeo, _):
+        outbound = romeo.plugin("e2e")._outbound
+        assert outbound.announced_size == 10_000
+        features = Element(f"{{{STREAMS}}}features")
+        SubElement(SubElement(features, f"{{{LIMITS}}}limits"), f"{{{LIMITS}}}max-bytes").text = said
+        outbound.hear_features(features)
+        assert outbound.announced_size == heard

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser, tostring
 
 from slixmpp_e2e.cli.loopback import WireRecord
 from slixmpp_e2e.namespaces import CLIENT, DELAY, EME, HINTS
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import PAYLOADS
 
 from .proxy import RecordingProxy
 
@@ -63,14 +63,14 @@ def check_opaque(proxy: RecordingProxy, peer: str, *words: str) -> int:
     assert found, f"nothing was exchanged with {peer}"
     for stanza in found:
         tags = [child.tag for child in stanza]
-        assert tags.count(E2E_TAG) == 1, tostring(stanza)
-        beside = set(tags) - {E2E_TAG}
+        assert sum(map(tags.count, PAYLOADS)) == 1, tostring(stanza)
+        beside = set(tags) - PAYLOADS
         if stanza.get("type") == "error":
             (error,) = stanza.iterfind(f"{{{CLIENT}}}error")
             assert [child.tag.rpartition("}")[2] for child in error] == ["undefined-condition"]
             beside.discard(error.tag)
         assert beside <= _BESIDE[stanza.tag], tostring(stanza)
-        assert not any(child.text for child in stanza if child.tag != E2E_TAG), tostring(stanza)
+        assert not any(child.text for child in stanza if child.tag not in PAYLOADS), tostring(stanza)
     octets = b"".join(tostring(stanza, "utf-8") for stanza in found)
     for word in words:
         assert word.encode() not in octets, word

@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element, SubElement
 from slixmpp import JID
 from slixmpp.jid import InvalidJID
 
-from slixmpp_e2e.namespaces import CLIENT, SM, STANZAS
+from slixmpp_e2e.namespaces import CLIENT, LIMITS, SM, STANZAS, STREAMS
 
 from .connection import StreamConnection
-from .parser import STREAMS, StreamError, StreamOpened
+from .parser import StreamError, StreamOpened
 from .routing import Router
 from .session import Session
 from .stanzas import IQ, error, is_stanza, result
@@ -50,6 +50,8 @@ class ClientStream:
         else:
             SubElement(features, f"{{{_BIND}}}bind")
             SubElement(features, f"{{{SM}}}sm")
+            limits = SubElement(features, f"{{{LIMITS}}}limits")
+            SubElement(limits, f"{{{LIMITS}}}max-bytes").text = str(self._connection.max_stanza_size)
         self._connection.send(features)
 
     def element_received(self, element: Element) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 from xml.etree.ElementTree import Element
 
-from .parser import MAX_STANZA_SIZE, STREAMS, StreamClosed, StreamError, StreamOpened, StreamParser
+from slixmpp_e2e.namespaces import STREAMS
+
+from .parser import MAX_STANZA_SIZE, StreamClosed, StreamError, StreamOpened, StreamParser
 from .recording import WireRecord
 from .writer import serialise
 
@@ -52,7 +54,8 @@ class StreamConnection(asyncio.Protocol):
         self._sent = sent
         self._on_made = on_made
         self._on_lost = on_lost
-        self._max_stanza_size = max_stanza_size
+        #: The largest stanza that the client may send, in octets.
+        self.max_stanza_size = max_stanza_size
         self._header_sent = False
         self._stream_closed = False
 
@@ -100,7 +103,7 @@ class StreamConnection(asyncio.Protocol):
     def restart(self) -> None:
         """Expect a new stream header (RFC 6120 4.3.3)."""
         self._header_sent = False
-        self._parser = StreamParser(max_stanza_size=self._max_stanza_size)
+        self._parser = StreamParser(max_stanza_size=self.max_stanza_size)
 
     def send(self, element: Element, *more: Element) -> None:
         """Write children of the stream, in one go."""

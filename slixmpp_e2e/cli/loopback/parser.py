@@ -6,7 +6,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-STREAMS: Final = "http://etherx.jabber.org/streams"
+from slixmpp_e2e.namespaces import STREAMS
 
 #: What Prosody accepts from a client by default, in octets.
 MAX_STANZA_SIZE: Final = 262_144
