@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz benchmark timing clean
+.PHONY: demo test check fuzz cuts benchmark timing clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -23,6 +23,10 @@ check: $(VENV)/.installed
 fuzz: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats tests/protection \
 		tests/stores tests/test_stanza.py tests/test_freshness.py
+
+# A connection cut at every octet of an exchange, on each server: hours. Stopped, it goes on where it was (.cuts).
+cuts: $(VENV)/.installed
+	$(BIN)/python -m tests.server.all_cuts
 
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks

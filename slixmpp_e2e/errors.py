@@ -115,6 +115,8 @@ DECRYPTION_FAILED = StanzaErrorAnswer("bad-request", "decryption-failed")
 UNVERIFIED_SIGNATURE = StanzaErrorAnswer("not-acceptable", "unverified-signature")
 #: RFC 3923 7, case 3.
 BAD_TIMESTAMP = StanzaErrorAnswer("not-acceptable", "bad-timestamp")
+#: A format that is not read here: RFC 3923 7, case 1.
+NOT_UNDERSTOOD = StanzaErrorAnswer("service-unavailable", None, "cancel")
 #: Understood and verified, but not to be processed (RFC 3862 4.7 and the like).
 NOT_ACCEPTABLE = StanzaErrorAnswer("not-acceptable", None)
 

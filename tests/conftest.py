@@ -27,6 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "slixmpp_e2e"))
 
 _PROGRAMS = {
     "server": ("prosody",),
+    "ejabberd": ("ejabberdctl", "erl"),
     "peer": ("openssl", "certutil", "cmsutil", "certtool", "java", "javac"),
     "postgresql": ("postgres", "initdb"),
     "prosody_modules": ("prosody",),

@@ -296,9 +296,10 @@ class Mirror:
 
     async def _keep_lists(self) -> None:
         while self._lists:
+            key, der = self._lists.popleft()
             with suppress(StoreError):  # it came with a message, and will again
                 await self._open()
-                await self.shared.add_revocation_list(*self._lists.popleft())
+                await self.shared.add_revocation_list(key, der)
 
     # ------------------------------------------------------------------ asked of the shared store itself
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slixmpp import Iq, Message, Presence
+from slixmpp.plugins.xep_0198.stanza import Enable
 
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
@@ -91,6 +92,9 @@ class Departures:
         """Return what may leave instead of a stanza: itself, its protected form, or None."""
         if isinstance(stanza, Departure):
             return self._leave(stanza)
+        if isinstance(stanza, Enable):
+            self.outbound.resumption.begin()
+            return stanza
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:

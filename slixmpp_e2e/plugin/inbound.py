@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
+    NOT_UNDERSTOOD,
     CertificatesOnlyError,
     E2EError,
     MalformedError,
@@ -128,7 +129,9 @@ class Inbound:
         """Return the stanza inside a protected one; raise an `E2EError`."""
         payload = find_payload(stanza.xml)
         if not isinstance(payload, str) and "objenc" not in self.formats:
-            raise RefusedError("it is in a format that is not read here", reason="unsupported")
+            unread = RefusedError("it is in a format that is not read here", reason="unsupported")
+            unread.answer = NOT_UNDERSTOOD
+            raise unread
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
@@ -180,6 +183,8 @@ class Inbound:
                 self.on_learned(stanza["from"])
         else:
             self.tell(stanza, error, stale)
+        if error.reason == "seen" and self._delayed_since(stanza) is not None:
+            return None  # our server delivered it twice (XEP-0198): an answer would say that it never did
         takes_unsigned = (
             self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
         )

@@ -3,8 +3,8 @@
 slixmpp resends what was not acknowledged *behind* what was sent meanwhile, but keeps it in its list *before*
 that; after a second cut it then drops the wrong stanza. So the unacknowledged ones are put on the way here, at
 once when the server says `<resumed/>`, and are kept away from slixmpp's own loop until that has run.
-What waited long is sealed again, so that its timestamp is fresh. When the server refuses the resumption,
-what it did not confirm is reported to the program, instead of disappearing.
+What waited long is sealed again, so that its timestamp is fresh. When the server refuses the resumption, or a
+new session begins without one, what it did not confirm is reported to the program, instead of disappearing.
 """
 
 import logging
@@ -68,6 +68,17 @@ class Resumption:
             self._resend(element)
         elif element.xml.tag == f"{{{SM}}}failed":
             self._report_unconfirmed()
+
+    def begin(self) -> None:
+        """Report what the last session leaves: a new one is asked for (`<enable/>`), and nobody will confirm it.
+
+        Where a program wants no resumption, slixmpp forgets these stanzas now, and would go on counting where the
+        last session ended, while the server begins with none.
+        """
+        management = self._management
+        if management is not None:
+            self._report_unconfirmed()
+            management.seq = management.last_ack = 0
 
     @property
     def _management(self) -> Any:

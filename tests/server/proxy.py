@@ -87,14 +87,33 @@ class RecordingProxy:
         It is the newest connection that exists now, or else the next one. The receiver gets all these octets
         and then the end of the connection; the sender gets a reset.
         """
-        live = list(self._links)
-        if not live:
+        if not self._links:
             self._cut_of_next = (direction, offset)
             return
-        link = max(live, key=lambda each: each.number)
+        link = self._newest()
         if link.passed[direction] >= offset:
             raise ValueError(f"{link.passed[direction]} octets have already passed")
         link.cut_at[direction] = offset
+
+    def cut_after(self, direction: Direction, octets: int) -> None:
+        """Cut the newest connection when so many more octets have passed in this direction; see `cut_at`."""
+        link = self._newest()
+        link.cut_at[direction] = link.passed[direction] + octets
+
+    def spare(self) -> None:
+        """Call off all cuts at offsets that have not come yet."""
+        for link in self._links:
+            link.cut_at.clear()
+
+    def passed(self, direction: Direction) -> int:
+        """Return how many octets have passed on the newest connection."""
+        return self._newest().passed[direction]
+
+    def forget_wire(self) -> None:
+        """Empty the records."""
+        for record in (self.recorded_from_clients, self.recorded_to_clients):
+            for connection in record.connections:
+                connection.clear()
 
     async def wait_for(self, direction: Direction, octets: bytes, *, seconds: float = 5.0) -> None:
         """Return when any connection has carried these octets; raises `TimeoutError`."""
@@ -111,6 +130,9 @@ class RecordingProxy:
     def _live_links(self) -> list["_Link"]:
         assert self._links, "no client is connected through the proxy"
         return list(self._links)
+
+    def _newest(self) -> "_Link":
+        return max(self._live_links(), key=lambda each: each.number)
 
     def _accept(self) -> "_End":
         link = _Link(self, number=len(self.recorded_from_clients.connections))

@@ -8,12 +8,14 @@ import pytest
 from slixmpp_e2e import Trust
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
 
-from .clients import ACCOUNTS, Clients, Inbox, round_trip
+from .clients import Clients, Inbox, round_trip
+from .conftest import EJABBERD, PROSODY
+from .ejabberd import ThrowAwayEjabberd
 from .protected import PKI, Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
 from .ways_to_wait import HOWS, waiting
 
-pytestmark = pytest.mark.server
+pytestmark = pytest.mark.parametrize("server", [PROSODY, EJABBERD], indirect=True)
 
 SECRET = "by-yonder-blessed-moon"
 COPIES = ["xep_0198", "xep_0280", "xep_0313"]
@@ -22,19 +24,6 @@ COPIES = ["xep_0198", "xep_0280", "xep_0313"]
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture
-async def server():
-    async with ThrowAwayProsody(ACCOUNTS) as running:
-        yield running
-
-
-@pytest.fixture
-async def clients(server):
-    built = Clients(server.port, server.component_port)
-    yield built
-    await built.close()
 
 
 async def log_in(clients: Clients, pki: PKI, jid: str, other: str, *, port: int | None = None, **options):
@@ -47,8 +36,10 @@ async def log_in(clients: Clients, pki: PKI, jid: str, other: str, *, port: int 
     return xmpp
 
 
-def on_disk(server: ThrowAwayProsody) -> bytes:
+def on_disk(server: ThrowAwayProsody | ThrowAwayEjabberd) -> bytes:
     """Everything that the server keeps."""
+    if isinstance(server, ThrowAwayEjabberd):
+        return server.on_disk()
     return b"".join(path.read_bytes() for path in (server._directory / "data").rglob("*") if path.is_file())
 
 

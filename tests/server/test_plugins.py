@@ -13,11 +13,12 @@ from slixmpp.exceptions import IqError
 
 from .clients import Inbox
 from .command import offer_marriage, propose
+from .conftest import EJABBERD, PROSODY
 from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
 from .ways_to_wait import HOWS, waiting
 
-pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"], indirect=True)]
+pytestmark = pytest.mark.parametrize("server", [PROSODY, EJABBERD], indirect=True)
 
 #: Stands in no header, identifier or base64 by chance.
 SECRET = "the canary of Verona"

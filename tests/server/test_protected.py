@@ -9,8 +9,11 @@ from slixmpp.exceptions import IqError
 from slixmpp_e2e import Trust
 
 from .clients import Clients, Inbox, round_trip
+from .conftest import EVERY_SERVER
 from .protected import PKI, Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
+
+on_every_server = pytest.mark.parametrize("server", EVERY_SERVER, indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +40,7 @@ def between(proxy: RecordingProxy, peer: str) -> bytes:
     return bytes(wire[wire.find(f'to="{peer}'.encode()) :])
 
 
+@on_every_server
 @pytest.mark.requirement("3923-2-3", "3923-2-4", "3923-2-8", "3923-6.7-1")
 async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
@@ -58,6 +62,7 @@ async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(se
         assert b"urn:ietf:params:xml:ns:xmpp-e2e" in wire
 
 
+@on_every_server
 async def test_a_reply_is_protected_because_the_request_was(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
     inbox = Inbox(romeo)
@@ -69,6 +74,7 @@ async def test_a_reply_is_protected_because_the_request_was(server, clients, pro
     assert b"Good night" not in proxy.recorded_from_clients
 
 
+@on_every_server
 @pytest.mark.requirement("3923-5-2")
 async def test_a_request_and_its_result_travel_protected(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
@@ -79,6 +85,7 @@ async def test_a_request_and_its_result_travel_protected(server, clients, proxy,
     assert stats["opened"] == 1
 
 
+@on_every_server
 async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
     request = romeo.make_iq_get("urn:example:nobody-knows-it", ito="juliet@localhost/j")
@@ -88,6 +95,7 @@ async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, pr
     assert b"nobody-knows-it" not in proxy.recorded_from_clients
 
 
+@on_every_server
 async def test_a_request_to_somebody_who_is_gone_fails_at_once(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
     request = romeo.make_iq_get("urn:example:x", ito="juliet@localhost/gone")
@@ -96,6 +104,7 @@ async def test_a_request_to_somebody_who_is_gone_fails_at_once(server, clients, 
     assert failure.value.condition == "service-unavailable"
 
 
+@on_every_server
 @pytest.mark.requirement("3923-2-8")
 async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
@@ -107,6 +116,7 @@ async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, p
     assert b"plague" not in proxy.recorded_from_clients
 
 
+@on_every_server
 async def test_a_request_that_cannot_be_protected_fails_at_once(server, clients, proxy, pki):
     romeo, _ = await pair(clients, pki, proxy.port)
     with pytest.raises(IqError):
@@ -114,6 +124,7 @@ async def test_a_request_that_cannot_be_protected_fails_at_once(server, clients,
     assert b"urn:xmpp:ping" not in between(proxy, "mercutio")
 
 
+@on_every_server
 @pytest.mark.requirement("3923-6.7-4")
 async def test_a_clear_message_is_not_delivered_where_protection_is_required(server, clients, pki):
     _, juliet = await pair(clients, pki, server.port)
@@ -126,6 +137,7 @@ async def test_a_clear_message_is_not_delivered_where_protection_is_required(ser
     assert failures.reasons == ["unprotected"]
 
 
+@on_every_server
 @pytest.mark.requirement("3923-2-5")
 async def test_opportunistic_sends_in_clear_to_strangers_and_reports_what_came_clear(server, clients, pki):
     romeo, juliet = await pair(clients, pki, server.port, policy={"*": "opportunistic"})
@@ -138,6 +150,7 @@ async def test_opportunistic_sends_in_clear_to_strangers_and_reports_what_came_c
     assert juliet.plugin["e2e"].report(message) is None
 
 
+@on_every_server
 @pytest.mark.requirement("3923-6.2-1", "3851-4-1")
 async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, pki):
     romeo = await clients.log_in("romeo@localhost/r")
@@ -153,6 +166,7 @@ async def test_the_certificate_of_a_signer_is_learned_and_used(server, clients, 
     assert romeo.plugin["e2e"].report(await his.next()).encrypted
 
 
+@on_every_server
 async def test_enabled_on_a_running_stream_it_is_ready_at_once_and_announced(server, clients, pki):
     romeo = await clients.log_in("romeo@localhost/r", plugins=["xep_0030"])
     ready = Inbox(romeo, "e2e_ready")
@@ -162,6 +176,7 @@ async def test_enabled_on_a_running_stream_it_is_ready_at_once_and_announced(ser
     assert "urn:ietf:params:xml:ns:xmpp-e2e" in features
 
 
+@on_every_server
 @pytest.mark.requirement("3923-2-5")
 async def test_disabled_again_everything_goes_in_clear(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port)
@@ -173,6 +188,7 @@ async def test_disabled_again_everything_goes_in_clear(server, clients, proxy, p
     assert b"in clear" in proxy.recorded_from_clients
 
 
+@on_every_server
 async def test_signed_messages_stay_readable_for_everybody(server, clients, proxy, pki):
     romeo, juliet = await pair(clients, pki, proxy.port, policy={"*": "sign"})
     inbox = Inbox(juliet)
@@ -186,6 +202,7 @@ async def test_signed_messages_stay_readable_for_everybody(server, clients, prox
     assert b"Read me &amp; trust" in proxy.recorded_from_clients
 
 
+@on_every_server
 async def test_a_component_talks_to_a_client(server, clients, pki):
     romeo = await clients.log_in("romeo@localhost/r")
     component = await clients.component()
