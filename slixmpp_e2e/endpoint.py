@@ -8,16 +8,19 @@ an error (ERRATA E05) and how often, hints for archives, and which rooms we are 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
 from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.certificates.peers import Known
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import (
+    ConfigurationError,
     E2EError,
     InvalidStanzaError,
     MalformedError,
@@ -53,7 +56,8 @@ class Endpoint:
 
     `clock` returns nanoseconds since 1970. `store` holds the replay record: with a `MemoryStore` whose floor
     lies in the past, replays are detected only among what this very object has opened. Without a `policy`
-    everything is signed and encrypted, and what nobody signed is refused.
+    everything is signed and encrypted, and what nobody signed is refused. Raises `ConfigurationError` for a
+    store that has to be waited for.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class Endpoint:
         options: Options | None = None,
         peers: Mapping[str, Sequence[Known]] | None = None,
     ) -> None:
+        if isinstance(store, Mirror) or iscoroutinefunction(getattr(store, "load", None)):
+            raise ConfigurationError("a store that is shared has to be waited for, and nobody waits here")
         self.protection = Protection(
             identity, authority, store, clock, options=options or Options(), configured=peers or {}
         )

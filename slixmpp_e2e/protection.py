@@ -240,6 +240,10 @@ class Protection:
         last = self._inclusions.get((bare(sender), recipient.full))
         return last is None or not 0 <= now - last < INCLUSION_INTERVAL
 
+    def include_again(self, sender: JID, recipient: JID) -> None:
+        """Send our certificate again with the next stanza to a full JID."""
+        self._inclusions.pop((bare(sender), recipient.full))
+
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
         for inclusion in self._inclusions:

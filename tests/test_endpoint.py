@@ -1,5 +1,6 @@
 """Whole stanzas there and back without a stream, by the rules that the plugin keeps."""
 
+import asyncio
 from dataclasses import replace
 from xml.etree.ElementTree import fromstring
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
@@ -17,6 +19,7 @@ from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
     UNVERIFIED_SIGNATURE,
     CertificateError,
+    ConfigurationError,
     InvalidStanzaError,
     MalformedError,
     NoCertificateError,
@@ -35,6 +38,7 @@ from slixmpp_e2e.stanza import as_client_stanza, parse_xml
 from tests.accounts import Clock, account
 from tests.elements import CLIENT, same, stanza
 from tests.formats.objects import JULIET, ROMEO
+from tests.patience import WaitedFor
 
 E2E = "{urn:ietf:params:xml:ns:xmpp-e2e}e2e"
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
@@ -63,6 +67,13 @@ def juliets(pki, juliet, romeo, clock) -> Endpoint:
 @pytest.fixture
 def romeos(pki, romeo, clock) -> Endpoint:
     return Endpoint.over(account(pki, romeo, clock))
+
+
+@pytest.mark.parametrize("make", [WaitedFor, lambda: Mirror(WaitedFor(), lambda: 0.0, asyncio.Lock)])
+def test_a_store_that_has_to_be_waited_for_is_refused(romeos, clock, make):
+    protection = romeos.protection
+    with pytest.raises(ConfigurationError, match="waited for"):
+        Endpoint(protection.identity, protection.authority, store=make(), clock=clock)
 
 
 def response_to(xml: str) -> str | None:

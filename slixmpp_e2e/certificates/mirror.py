@@ -7,8 +7,8 @@ Nothing is answered from here while the shared store can't be reached: then `Not
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -19,6 +19,7 @@ from slixmpp_e2e.certificates.store import (
     Chain,
     check_decision,
     fingerprint_of,
+    read_identifiers,
 )
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import Admission
@@ -34,21 +35,23 @@ _SIZE: Final = 4096
 class _Entry:
     """What is kept about a JID, as far as it is known here."""
 
-    def __init__(self, known: Known, expires: float) -> None:
+    def __init__(self, known: Known, expires: float, asked: int) -> None:
         self.certificates = known.certificates
         self.decisions = dict(known.decisions)
         self.announcements = dict(known.announcements)
         self.expires = expires
+        #: When the shared store was asked for it (`Mirror._tick`).
+        self.asked = asked
 
-    def is_as(self, known: Known) -> bool:
+    def says_the_same(self, other: "_Entry") -> bool:
         return (self.certificates, self.decisions, self.announcements) == (
-            known.certificates,
-            dict(known.decisions),
-            dict(known.announcements),
+            other.certificates,
+            other.decisions,
+            other.announcements,
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Write:
     """Something that counts here already, and is to be kept."""
 
@@ -58,30 +61,54 @@ class _Write:
     carry_out: Callable[[], Awaitable[object]]
     #: Whether somebody is shown more because of it, so that it must be kept first.
     decides: bool
+    #: Why it is not kept, and never will be.
+    failure: Exception | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is not carried out yet about a JID, in order; one at a time is."""
+
+    lock: AbstractAsyncContextManager[object]
+    writes: deque[_Write] = field(default_factory=deque)
 
 
 class Mirror:
-    """A `Store` over a `SharedStore`. `now` is a clock in seconds that never goes back.
+    """A `Store` over a `SharedStore`. `now` is a clock in seconds that never goes back, `new_lock` makes a lock.
 
     `changed` is called with a JID about which something else is known than before. `admit`, `all_certificates` and
     `all_decisions` are asked of the shared store itself.
     """
 
-    def __init__(self, shared: SharedStore, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        shared: SharedStore,
+        now: Callable[[], float],
+        new_lock: Callable[[], AbstractAsyncContextManager[object]],
+    ) -> None:
         self.shared = shared
         self.changed: Callable[[str], None] = lambda _jid: None
         self._now = now
+        self._new_lock = new_lock
         self._entries: Recent[str, _Entry] = Recent(_SIZE)
         self._found: Recent[bytes, tuple[float, tuple[bytes, ...]]] = Recent(_SIZE)
-        #: What is not carried out yet, by JID in order.
-        self._pending: dict[str, deque[_Write]] = {}
+        self._pending: dict[str, _Pending] = {}
+        #: When something was kept about a JID, or could not be (`_tick`).
+        self._written: Recent[str, int] = Recent(_SIZE)
+        self._ticks = 0
         #: Revocation lists that are not kept yet.
         self._lists: deque[tuple[bytes, bytes]] = deque(maxlen=REVOCATION_LISTS)
         self._settling = False
-        self._is_open = False
+        self._is_open = self._is_closed = False
 
     def __len__(self) -> int:
-        return len(self._entries) + len(self._found) + sum(map(len, self._pending.values()))
+        pending = sum(len(each.writes) for each in self._pending.values())
+        return len(self._entries) + len(self._found) + len(self._written) + pending
+
+    def _tick(self) -> int:
+        """Return a number that is larger than all before: what happened first, whatever time it is."""
+        self._ticks += 1
+        return self._ticks
 
     # ------------------------------------------------------------------ fetching
 
@@ -103,6 +130,8 @@ class Mirror:
         raise NotYet(partial(self.fetch, jid))
 
     async def _open(self) -> None:
+        if self._is_closed:
+            raise StoreError("the shared store was closed")
         if not self._is_open:
             await self.shared.open()
             self._is_open = True
@@ -110,13 +139,20 @@ class Mirror:
     async def fetch(self, jid: str) -> None:
         """Ask the shared store about a JID; raise `StoreError`."""
         await self._open()
-        known = await self.shared.load(jid)
+        while True:
+            asked = self._tick()
+            known = await self.shared.load(jid)
+            if (self._written.get(jid) or 0) < asked:
+                break  # else what was kept meanwhile may be missing in it
         before = self._entries.get(jid)
-        entry = _Entry(known, self._now() + FRESH)
-        for write in self._pending.get(jid, ()):
-            write.apply(entry)
+        if before is not None and before.asked > asked:
+            return  # who asked later has his answer already
+        entry = _Entry(known, self._now() + FRESH, asked)
+        if jid in self._pending:
+            for write in self._pending[jid].writes:
+                write.apply(entry)
         self._entries.put(jid, entry)
-        if before is not None and not before.is_as(known):
+        if before is not None and not before.says_the_same(entry):
             self.changed(jid)
 
     def certificates(self, jid: str) -> tuple[Chain, ...]:
@@ -145,31 +181,47 @@ class Mirror:
 
     # ------------------------------------------------------------------ writing
 
-    async def keep(self, jid: str) -> None:
-        """Carry out what was written about a JID; raise `StoreError` if a decision could not be kept.
+    def keep(self, jid: str) -> Awaitable[None]:
+        """Carry out what was written about a JID until now; raise `StoreError` if a decision of it can't be kept.
 
         Then nothing that is known here counts any more: it is fetched again. What else can't be kept will be
         learned again.
         """
+        pending = self._pending.get(jid)
+        return self._keep(jid, pending, () if pending is None else tuple(pending.writes))
+
+    async def _keep(self, jid: str, pending: _Pending | None, writes: Iterable[_Write]) -> None:
         if self._lists:
             await self._keep_lists()
-        writes = self._pending.get(jid)
-        while writes:
-            write = writes[0]
+        if pending is None:
+            return
+        async with pending.lock:
+            await self._carry_out(jid, pending)
+        for write in writes:  # whoever it was that tried
+            if write.decides and write.failure is not None:
+                raise StoreError(str(write.failure)) from write.failure
+
+    async def _carry_out(self, jid: str, pending: _Pending) -> None:
+        while pending.writes:
             try:
                 await self._open()
-                await write.carry_out()
-            except StoreError:
-                self._pending.pop(jid, None)
-                self._entries.pop(jid)
-                self.changed(jid)
-                if any(each.decides for each in writes):
-                    raise
-                return
-            if writes and writes[0] is write:
-                writes.popleft()
-        if self._pending.get(jid) is writes:
-            self._pending.pop(jid, None)
+                await pending.writes[0].carry_out()
+            except Exception as error:  # noqa: BLE001 whatever it is, nothing of it is kept
+                self._forget(jid, pending, error)
+            else:
+                pending.writes.popleft()
+            finally:
+                self._written.put(jid, self._tick())
+        if self._pending.get(jid) is pending:
+            del self._pending[jid]
+
+    def _forget(self, jid: str, pending: _Pending, error: Exception) -> None:
+        """Give up what is pending: the later ones may rest on the first."""
+        for write in pending.writes:
+            write.failure = error
+        pending.writes.clear()
+        self._entries.pop(jid)
+        self.changed(jid)
 
     def _write(
         self,
@@ -179,7 +231,9 @@ class Mirror:
         *,
         decides: bool = False,
     ) -> None:
-        self._pending.setdefault(jid, deque()).append(_Write(apply, carry_out, decides))
+        if jid not in self._pending:
+            self._pending[jid] = _Pending(self._new_lock())
+        self._pending[jid].writes.append(_Write(apply, carry_out, decides))
         entry = self._entries.get(jid)
         if entry is not None:
             apply(entry)
@@ -193,7 +247,12 @@ class Mirror:
             others = (each for each in entry.certificates if each[0] != chain[0])
             entry.certificates = (chain, *others)[:CERTIFICATES_PER_JID]
 
-        self._write(jid, apply, partial(self.shared.add_certificate, jid, chain))
+        async def keep() -> None:
+            await self.shared.add_certificate(jid, chain)
+            for identifier in filter(None, read_identifiers(chain[0])):
+                self._found.pop(identifier)  # it may have been looked for, and not been there
+
+        self._write(jid, apply, keep)
         return True
 
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
@@ -237,8 +296,10 @@ class Mirror:
 
     async def _keep_lists(self) -> None:
         while self._lists:
+            key, der = self._lists.popleft()
             with suppress(StoreError):  # it came with a message, and will again
-                await self.shared.add_revocation_list(*self._lists.popleft())
+                await self._open()
+                await self.shared.add_revocation_list(key, der)
 
     # ------------------------------------------------------------------ asked of the shared store itself
 
@@ -253,8 +314,11 @@ class Mirror:
         return await self.shared.admit(signer, digest, timestamp, received)
 
     async def close_shared(self) -> None:
-        """Close the shared store."""
-        self._is_open = False
+        """Carry out what can be of what was written, and close the shared store for good."""
+        for jid in tuple(self._pending):
+            with suppress(StoreError):  # who decided it hears of it
+                await self.keep(jid)
+        self._is_closed = True
         await self.shared.close()
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:

@@ -38,7 +38,10 @@ def store_path(store: str | None, beside: Path | None) -> Path:
     if store is not None:
         path = store.removeprefix(_PREFIX)
         if not path or "://" in path:
-            raise ConfigurationError(f"--store is sqlite:///PATH or a path, not {store!a}.")
+            named = store.rpartition("@")[2]  # a password may stand before it
+            raise ConfigurationError(
+                f"--store is sqlite:///PATH or a path, not {named!a}; the commands can't wait for a shared store."
+            )
         return Path(path)
     if beside is None:
         raise ConfigurationError(

@@ -5,6 +5,7 @@ exception here would end the stream. What has to wait for a store or a key goes 
 peer, and is delivered from there.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Arrivals:
     #: Called with the features of a stream (`Outbound.hear_features`).
     on_features: Callable[[Element], None]
     lanes: Lanes = field(init=False)
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         self.lanes = Lanes(self._hold_back)
@@ -50,6 +52,8 @@ class Arrivals:
         try:
             if isinstance(stanza, Delivery):
                 return stanza.stanza
+            if self._is_closed:
+                return stanza
             if not isinstance(stanza, (Message, Presence, Iq)):
                 self.resumption.observe(stanza)
                 if stanza.xml.tag == _FEATURES:
@@ -108,6 +112,11 @@ class Arrivals:
         """Tell the program that a stanza will not be judged, and whoever waits for an answer that there is none."""
         self.inbound.tell(stanza, error)
         self._answer_request(stanza, error)
+
+    def close(self) -> tuple[asyncio.Task[None], ...]:
+        """Tell what is not judged; return what tells it as it ends. Then only what failed locally is delivered."""
+        self._is_closed = True
+        return self.lanes.close()
 
     def _hold_back(self, full: bool) -> None:
         """Let the server wait while too much waits here."""

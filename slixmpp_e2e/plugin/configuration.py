@@ -3,6 +3,7 @@
 Every complaint names the option, the file and what to do about it.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -252,13 +253,13 @@ def _store(config: Mapping[str, Any], clock: Callable[[], int]) -> Store:
         if scheme == "sqlite" and separator:
             return SQLiteStore(Path(path))
         if option.startswith(("postgresql://", "postgres://")):
-            return Mirror(PostgreSQLStore(option), time.monotonic)
+            return Mirror(PostgreSQLStore(option), time.monotonic, asyncio.Lock)
         raise ConfigurationError(
             'store is "memory", "sqlite:///PATH", "postgresql://HOST/DATABASE" or a store object, '
             f"not {option.split('@')[-1]!r}"  # a password may stand before it
         )
     if iscoroutinefunction(getattr(option, "load", None)):
-        return Mirror(option, time.monotonic)
+        return Mirror(option, time.monotonic, asyncio.Lock)
     store: Store = option
     return store
 

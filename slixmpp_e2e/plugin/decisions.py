@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from slixmpp import JID
 
-from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.opening import Opening
@@ -52,20 +52,27 @@ class Decisions:
         protection, mirror = self.opening.protection, self.opening.mirror
         protection.peers.decide(bare(jid), fingerprint, trust)
         if mirror is not None:
-            task = asyncio.get_running_loop().create_task(self._keep(mirror, jid))
+            # what is written about him is what there is now: nothing that fails from here on is missed
+            task = asyncio.get_running_loop().create_task(self._keep(mirror.keep(bare(jid)), jid))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._done)
             return task
         if protection.can_encrypt_to(jid):
             self.release(jid)
         return _Done()
 
-    async def _keep(self, mirror: Mirror, jid: JID) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the program was told, whether or not it awaits this
+
+    async def _keep(self, keeping: Awaitable[None], jid: JID) -> None:
         try:
-            await mirror.keep(bare(jid))
+            await keeping
         except StoreError as error:
             log.warning("what was decided about %s is not kept: %s", jid.bare, error.diagnostics())
             self.xmpp.event("e2e_store_failed", error)
             raise
-        if await self.opening.can_encrypt_to(jid):
-            self.release(jid)
+        with suppress(StoreError):  # it is kept; who sends something will hear of the store
+            if await self.opening.can_encrypt_to(jid):
+                self.release(jid)

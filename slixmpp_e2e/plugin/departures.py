@@ -1,13 +1,13 @@
 """The filters of what leaves (ARCHITECTURE invariants 1 to 3).
 
-Two plain filters. `hold` stands first of all: what comes by while there is no stream waits for one, instead of being
-lost. `seal` stands first among the `out_sync` filters: behind every `out` filter, before
-stream management stores the stanza. It returns a new stanza and leaves the program's own untouched; it never raises,
-and what it can't protect does not leave. What has to wait for a store or a key is protected outside of them, in
-order for each peer, and comes back in a vehicle.
+Two plain filters. `hold` stands first of all: what comes by while there is no stream is parked, instead of being
+lost. `seal` stands first among the `out_sync` filters: behind every `out` filter, before stream management stores the
+stanza. It returns a new stanza and leaves the program's own untouched; it never raises, and what it can't protect
+does not leave. What has to wait for a store or a key is protected outside of them: it is the only one of its peer
+that is, and all newer ones wait until it has come back in a vehicle and left.
 """
 
-from collections import Counter, deque
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,17 +16,18 @@ from slixmpp.plugins.xep_0198.stanza import Enable
 
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
-from slixmpp_e2e.plugin import stanzas
+from slixmpp_e2e.leaving import Plan
+from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.outbound import Outbound
-from slixmpp_e2e.plugin.stanzas import Stanza, is_sealed, level_of, type_of
+from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, is_sealed, level_of, type_of
 from slixmpp_e2e.plugin.worker import Worker
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.waiting import NotYet, patiently
 
 #: How many stanzas may wait for a key or a store.
 _WAITING: Final = 10_000
-#: How old a payload may be when it leaves.
+#: How old a payload may be when there is a stream for it again.
 _STALE: Final = 60 * SECOND
 
 
@@ -38,94 +39,58 @@ class Departures:
     outbound: Outbound
     worker: Worker
     lanes: Lanes = field(default_factory=Lanes)
-    #: Those in slixmpp's queue, by identity: for slixmpp, stanzas with the same XML are equal.
-    _vehicles: dict[int, stanzas.Departure] = field(default_factory=dict)
-    #: Those of them that wait for a stream, by lane.
-    _held: dict[str, deque[stanzas.Departure]] = field(default_factory=dict)
-    #: How many were put into the queue again and have not come by yet; and how many are being protected again.
-    _behind: Counter[str] = field(default_factory=Counter)
-    _again: Counter[str] = field(default_factory=Counter)
+    #: Those on their way, by identity: for slixmpp, stanzas with the same XML are equal. One of each lane.
+    _vehicles: dict[int, Departure] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.lanes) + len(self._vehicles)
+        return len(self.lanes)
 
     # ------------------------------------------------------------------ filters
 
     def hold(self, stanza: Any) -> Any:
-        """Put a stanza back that slixmpp would lose: there is no stream, and nothing has stored it."""
-        if isinstance(stanza, stanzas.Departure):
-            return stanza if self._may_pass(stanza) else None
+        """Return what goes on to the other filters: a stanza whose turn it is, there being a stream, or None."""
+        has_stream, parking = self._has_stream, self.outbound.parking
+        if isinstance(stanza, Departure):
+            return stanza if has_stream else None  # `resume` sends it again
+        if isinstance(stanza, Turn):
+            return parking.next(stanza.jid) if has_stream else None
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
-        if self._would_be_queued(stanza):
-            self._wait_for_stream(stanza)
-            return None
         try:
-            if not self.outbound.parking.take(stanza):
+            if not has_stream:
+                if _makes_session(stanza):
+                    return stanza
+                parking.hold(stanza)
+            elif parking.take(stanza):
+                self.outbound.keep_demand(stanza)
+            else:
                 return stanza
-            self.outbound.keep_demand(stanza)
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
         return None
 
-    def resume(self, _event: Any = None) -> None:
-        """Send what was held: there is a stream again. What was protected is older than all that was not."""
-        now = self.outbound.protection.now()
-        held, self._held = self._held, {}
-        for lane, vehicles in held.items():
-            if any(now - each.moment > _STALE for each in vehicles):
-                self._again[lane] += len(vehicles)
-                self.lanes.put_first(lane, [self._protect_again(each) for each in vehicles])
-                continue
-            for each in vehicles:
-                self._send_behind(each, lane)
-        self.outbound.parking.resume()
-
-    def _may_pass(self, vehicle: stanzas.Departure) -> bool:
-        """Tell whether a vehicle goes on; if not, it waits for a stream, or for older ones."""
-        if id(vehicle) not in self._vehicles:
-            return False  # it was reported as failed
-        lane = _lane_of(vehicle.stanza)
-        if vehicle.comes_again:
-            vehicle.comes_again = False
-            _take(self._behind, lane, 1)
-            older = False
-        else:
-            older = self._behind[lane] > 0
-        if self._would_be_queued(vehicle.stanza):
-            self._held.setdefault(lane, deque()).append(vehicle)
-            return False
-        if older:
-            self._send_behind(vehicle, lane)
-        return not older
-
-    def _send_behind(self, vehicle: stanzas.Departure, lane: str) -> None:
-        vehicle.comes_again = True
-        self._behind[lane] += 1
-        self.xmpp.send(vehicle)
-
-    def _protect_again(self, vehicle: stanzas.Departure) -> "_Waiting":
-        del self._vehicles[id(vehicle)]
-        return _Waiting(self, vehicle.stanza, vehicle.level, again=True)
-
-    def _wait_for_stream(self, stanza: Stanza) -> None:
-        if stanza["to"].bare:
-            self.outbound.parking.hold(stanza)
-        else:
-            self.xmpp.send(stanza)  # into slixmpp's own queue
-
-    def _would_be_queued(self, stanza: Stanza) -> bool:
-        # exactly when XMLStream.send() queues: otherwise this would go round in circles
-        if getattr(self.xmpp, "_always_send_everything", False) or getattr(
+    @property
+    def _has_stream(self) -> bool:
+        """Whether `XMLStream.send()` would not keep a stanza back: what comes by now is not lost."""
+        return getattr(self.xmpp, "_always_send_everything", False) or getattr(
             self.xmpp, "_session_started", True
-        ):
-            return False
-        passes = ("bind", "session", "register")
-        return not (isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in passes))
+        )
+
+    def resume(self, _event: Any = None) -> None:
+        """Send what was held: there is a stream again. slixmpp may have emptied its queue meanwhile."""
+        now = self.outbound.protection.now()
+        for vehicle in tuple(self._vehicles.values()):
+            if vehicle.over.done():
+                continue
+            if 0 <= now - vehicle.moment <= _STALE:
+                self.xmpp.send(vehicle)
+            else:
+                vehicle.over.set_result(False)
+        self.outbound.parking.resume()
 
     def seal(self, stanza: Any) -> Any:
         """Return what may leave instead of a stanza: itself, its protected form, or None."""
-        if isinstance(stanza, stanzas.Departure):
+        if isinstance(stanza, Departure):
             return self._leave(stanza)
         if isinstance(stanza, Enable):
             self.outbound.resumption.begin()
@@ -133,12 +98,13 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if not self.lanes or not self.lanes.is_busy(_lane_of(stanza)):  # nearly always nobody waits
+            lane = _lane_of(stanza)
+            if not self.lanes or not self.lanes.is_busy(lane):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
                 except NotYet:
                     pass
-            self._put(stanza, None)
+            self._put(lane, stanza, None)
         except Exception as error:  # noqa: BLE001 whatever happens, nothing leaves and the stream lives on
             self.outbound.fail(stanza, error)
         return None
@@ -154,6 +120,18 @@ class Departures:
             raise NotYet(_nothing)
         return outbound.protected(stanza, level)
 
+    def _leave(self, vehicle: Departure) -> Stanza | None:
+        """Return what a vehicle carries, once; None if it is not on its way any more."""
+        if self._vehicles.get(id(vehicle)) is not vehicle or vehicle.over.done():
+            return None
+        try:
+            vehicle.leaves()
+        except Exception as error:  # noqa: BLE001 see `seal`
+            vehicle.over.set_exception(error)
+            return None
+        vehicle.over.set_result(True)
+        return vehicle.outer
+
     # ------------------------------------------------------------------ what has to wait
 
     def send(self, stanza: Stanza, level: Level) -> None:
@@ -161,110 +139,121 @@ class Departures:
 
         If it has to wait first, what goes wrong then is told as for any other stanza.
         """
-        if self.outbound.works_slowly(stanza, level) or self.lanes.is_busy(_lane_of(stanza)):
-            self._put(stanza, level)
-        else:
-            self.xmpp.send(self.outbound.protected(stanza, level))
+        lane = _lane_of(stanza)
+        if not self.lanes.is_busy(lane) and not self.outbound.works_slowly(stanza, level):
+            try:
+                self.xmpp.send(self.outbound.protected(stanza, level))
+            except NotYet:
+                pass
+            else:
+                return
+        self._put(lane, stanza, level)
 
     async def protected(self, stanza: Stanza, level: Level) -> Stanza:
-        """Return the outer stanza for a stanza, once all is there that it takes; raise a `LocalError`."""
+        """Return the outer stanza for a stanza that leaves now, once all is there; raise a `LocalError`."""
+        outer, plan = await self._protect(stanza, level)
+        self.outbound.leaves(outer, stanza, level, plan)
+        return outer
+
+    async def _protect(self, stanza: Stanza, level: Level) -> tuple[Stanza, Plan]:
         outbound = self.outbound
         plan = await patiently(lambda: outbound.plan(stanza, level))
         payload = await self.worker.run(plan.write) if outbound.works_slowly(stanza, level) else plan.write()
-        outbound.protection.written(plan)
-        return outbound.wrap(stanza, payload)
+        return outbound.wrap(stanza, payload), plan
 
-    def _put(self, stanza: Stanza, level: Level | None) -> None:
+    def _put(self, lane: str, stanza: Stanza, level: Level | None) -> None:
         if len(self.lanes) >= _WAITING:
             raise UnprotectableError("too many stanzas wait for our key or the store")
-        self.lanes.put(_lane_of(stanza), _Waiting(self, stanza, level))
+        self.lanes.put(lane, _Waiting(self, stanza, level))
 
-    async def prepare(self, stanza: Stanza, level: Level | None, *, again: bool) -> None:
-        """Protect a stanza that waited, and put it on its way. Never raises."""
+    async def prepare(self, stanza: Stanza, asked: Level | None) -> Departure:
+        """Return a vehicle with what may leave for a stanza; raise what speaks against it."""
         outbound = self.outbound
+        vehicle = Departure(self.xmpp)
+        vehicle.moment = outbound.protection.now()
+        vehicle.over = asyncio.get_running_loop().create_future()
+        vehicle.leaves = _do_nothing
+        if _is_bare_error(stanza):
+            vehicle.outer = outbound.bare_error(stanza)
+            return vehicle
+        if asked is None:
+            asked = await patiently(lambda: outbound.level(stanza, level_of(stanza)))
+        level = asked
+        if level is Level.OFF:
+            vehicle.outer = stanza
+            return vehicle
+        outer, plan = await self._protect(stanza, level)
+        vehicle.outer, vehicle.leaves = outer, lambda: outbound.leaves(outer, stanza, level, plan)
+        return vehicle
+
+    async def depart(self, vehicle: Departure) -> bool:
+        """Put a vehicle on its way; return whether it left, or whether it took too long."""
+        self._vehicles[id(vehicle)] = vehicle
         try:
-            vehicle = stanzas.Departure(self.xmpp)
-            vehicle.stanza, vehicle.moment = stanza, outbound.protection.now()
-            if _is_bare_error(stanza):
-                vehicle.level, vehicle.outer = Level.OFF, outbound.bare_error(stanza)
-            else:
-                if level is None:
-                    level = await patiently(lambda: outbound.level(stanza, level_of(stanza)))
-                vehicle.level = level
-                vehicle.outer = stanza if level is Level.OFF else await self.protected(stanza, level)
-        except Exception as error:  # noqa: BLE001 see `seal`
-            outbound.fail(stanza, error)
-        else:
-            self._vehicles[id(vehicle)] = vehicle
             self.xmpp.send(vehicle)
+            return await vehicle.over
         finally:
-            _take(self._again, _lane_of(stanza), int(again))
-
-    def _leave(self, vehicle: stanzas.Departure) -> Stanza | None:
-        """Return what a vehicle carries."""
-        if id(vehicle) not in self._vehicles:
-            return None
-        lane = _lane_of(vehicle.stanza)
-        try:
-            if self._again[lane]:  # an older one is made again, and this one must not overtake it
-                self._again[lane] += 1
-                self.lanes.put(lane, self._protect_again(vehicle))
-                return None
             del self._vehicles[id(vehicle)]
-            if vehicle.level is not Level.OFF:
-                self.outbound.leaves(vehicle.outer, vehicle.stanza, vehicle.level)
-        except Exception as error:  # noqa: BLE001 see `seal`
-            self.outbound.fail(vehicle.stanza, error)
-            return None
-        return vehicle.outer
 
-    def close(self) -> None:
-        """Fail what waits, and what slixmpp has not sent yet."""
-        self.lanes.close()
-        vehicles, self._vehicles = self._vehicles, {}
-        self._held.clear()
-        for vehicle in vehicles.values():
-            self.outbound.fail(vehicle.stanza, _switched_off())
+    def close(self) -> tuple[asyncio.Task[None], ...]:
+        """Fail what waits; return what fails as it ends. No vehicle stays behind: it would be sent as it is."""
+        ending = self.lanes.close()
+        queue = self.xmpp.waiting_queue
+        for _ in range(queue.qsize()):
+            data, use_filters = queue.get_nowait()
+            if not isinstance(data, (Departure, Turn)):
+                queue.put_nowait((data, use_filters))
+            queue.task_done()
+        return ending
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Waiting:
     """A stanza in a lane."""
 
     departures: Departures
     stanza: Stanza
     level: Level | None
-    again: bool = False
+    _vehicle: Departure | None = None
 
     async def do(self) -> None:
-        """See `lanes.Job`."""
-        await self.departures.prepare(self.stanza, self.level, again=self.again)
+        """See `lanes.Job`; it ends when the stanza has left, or was reported."""
+        has_left = False
+        while not has_left:
+            try:
+                self._vehicle = await self.departures.prepare(self.stanza, self.level)
+                has_left = await self.departures.depart(self._vehicle)
+            except Exception as error:  # noqa: BLE001 see `Departures.seal`
+                self.departures.outbound.fail(self.stanza, error)
+                return
 
     def abandon(self) -> None:
         """See `lanes.Job`."""
-        self.departures.outbound.fail(self.stanza, _switched_off())
-
-
-def _switched_off() -> UnprotectableError:
-    return UnprotectableError("the plugin was switched off while this waited to be protected")
+        over = None if self._vehicle is None else self._vehicle.over
+        has_left = over is not None and over.done() and not over.cancelled() and not over.exception()
+        if over is None or not has_left or not over.result():
+            error = UnprotectableError("the plugin was switched off while this waited to be protected")
+            self.departures.outbound.fail(self.stanza, error)
 
 
 def _is_bare_error(stanza: Stanza) -> bool:
     return type_of(stanza) == "error" and not isinstance(stanza, Iq)
 
 
+def _makes_session(stanza: Stanza) -> bool:
+    """Tell whether slixmpp sends a stanza before there is a session (`XMLStream.send`)."""
+    names = ("bind", "session", "register")
+    return isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in names)
+
+
 def _lane_of(stanza: Stanza) -> str:
-    return str(stanza["to"].bare)
+    to = stanza["to"]
+    return bare(to) if to.bare else ""
 
 
-def _take(counts: Counter[str], lane: str, number: int) -> None:
-    """Take something from a count; one that is zero is not kept, or there would be one for everybody for good."""
-    left = counts[lane] - number
-    if left:
-        counts[lane] = left
-    else:
-        counts.pop(lane, None)
+def _do_nothing() -> None:
+    """Let a stanza leave of which nobody takes note."""
 
 
 async def _nothing() -> None:
-    """Wait for nothing: a slow key is used by `Departures.protected`."""
+    """Wait for nothing: a slow key is used by `Departures._protect`."""

@@ -15,6 +15,7 @@ from slixmpp_e2e.errors import (
     E2EError,
     MalformedError,
     RefusedError,
+    StoreError,
     TimestampError,
 )
 from slixmpp_e2e.leaving import FORMATS
@@ -187,7 +188,10 @@ class Inbound:
         takes_unsigned = (
             self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
         )
-        await patiently(lambda: self.answers.answer(stanza, error, silent=takes_unsigned))
+        try:
+            await patiently(lambda: self.answers.answer(stanza, error, silent=takes_unsigned))
+        except StoreError as unknown:  # whether he may be told: so he is not
+            log.info("%s is not answered: %s", stanza.xml.get("from"), unknown.diagnostics())
         return None
 
     def tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:

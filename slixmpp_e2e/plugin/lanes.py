@@ -7,7 +7,7 @@ wait in its lane, whether or not they have anything to wait for themselves.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -27,7 +27,7 @@ class Job(Protocol):
         """Do it."""
 
     def abandon(self) -> None:
-        """Say that it will never be done."""
+        """Say that it will not be done, unless it was: it may be cancelled while it is being done."""
 
 
 @dataclass(slots=True)
@@ -36,6 +36,7 @@ class Lanes:
 
     #: Called whenever too much waits (True), and when that is over (False).
     on_full: Callable[[bool], None] = field(default=lambda _full: None)
+    #: What waits behind what is being done.
     _lanes: dict[str, deque[Job]] = field(default_factory=dict)
     #: References to the tasks: the loop has none of its own.
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -61,32 +62,31 @@ class Lanes:
             self._is_full = True
             self.on_full(True)
 
-    def put_first(self, name: str, jobs: Sequence[Job]) -> None:
-        """Do jobs before all others of their name, but behind what is being done."""
-        if not jobs:
-            return
-        lane = self._lanes.get(name)
-        if lane is None:
-            for job in jobs:
-                self.put(name, job)
-            return
-        for place, job in enumerate(jobs, start=1):
-            lane.insert(place, job)
-            self._waiting += 1
-
     async def _run(self, name: str, lane: deque[Job]) -> None:
         try:
             while lane:
-                try:
-                    await lane[0].do()
-                except Exception as error:  # noqa: BLE001 those behind it have nothing to do with it
-                    log.error("something for %s was not done: %s", name, where(error))  # noqa: TRY400 without its text
-                    lane[0].abandon()
-                lane.popleft()
-                self._one_less()
+                await self._do(name, lane.popleft())
         finally:
             if self._lanes.get(name) is lane:
                 del self._lanes[name], self._tasks[name]
+            self._abandon(lane)
+
+    async def _do(self, name: str, job: Job) -> None:
+        try:
+            await job.do()
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
+        except Exception as error:  # noqa: BLE001 those behind it have nothing to do with it
+            log.error("something for %s was not done: %s", name, where(error))  # noqa: TRY400 without its text
+            job.abandon()
+        finally:
+            self._one_less()
+
+    def _abandon(self, lane: deque[Job]) -> None:
+        while lane:
+            lane.popleft().abandon()
+            self._one_less()
 
     def _one_less(self) -> None:
         self._waiting -= 1
@@ -94,13 +94,12 @@ class Lanes:
             self._is_full = False
             self.on_full(False)
 
-    def close(self) -> None:
-        """Abandon everything, what is being done as well."""
+    def close(self) -> tuple[asyncio.Task[None], ...]:
+        """Abandon what waits at once; return what is being done and was cancelled, which is abandoned as it ends."""
         lanes, tasks = self._lanes, self._tasks
         self._lanes, self._tasks = {}, {}
         for task in tasks.values():
             task.cancel()
         for lane in lanes.values():
-            for job in lane:
-                job.abandon()
-                self._one_less()
+            self._abandon(lane)
+        return tuple(tasks.values())

@@ -5,6 +5,7 @@ this came the first time, and a decision to believe a first use is kept.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from slixmpp import JID
@@ -42,9 +43,10 @@ class Opening:
         allow_unsigned: bool = False,
     ) -> Unprotected:
         """See `Protection.unprotect`."""
-        protection, sender = self.protection, bare(outer.sender)
+        protection = self.protection
 
         def judge() -> Judged:
+            self._ask_about(outer.sender)
             return protection.judge(
                 payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
             )
@@ -52,7 +54,7 @@ class Opening:
         try:
             judged = await patiently(judge)
         except CertificatesOnlyError:
-            await self.keep(sender)
+            await self.keep(bare(outer.sender))
             raise
         admission = None
         if judged.question is not None:
@@ -65,8 +67,17 @@ class Opening:
             return protection.conclude(judged, admission)
         with self.mirror.settling():
             result = protection.conclude(judged, admission)
-        await self.keep(sender)
+        await self.keep(bare(outer.sender))
         return result
+
+    def _ask_about(self, sender: JID) -> None:
+        """Raise `NotYet` if who sends is not known: before anything is opened, however that will end.
+
+        So nobody learns from the time how far it was opened, and nothing is opened twice.
+        """
+        if self.mirror is not None:
+            with suppress(ValueError):  # he can't be compared; `judge` says so
+                self.mirror.decisions(bare(sender))
 
     async def _admit(self, question: Question) -> Admission:
         asked = (question.signer, question.digest, question.timestamp, question.received)

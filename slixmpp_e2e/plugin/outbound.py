@@ -107,7 +107,7 @@ class Outbound:
         """Let what a policy demands of a stanza that waits be demanded still when it leaves."""
         if self.policy.level(stanza["to"], kind_of(stanza)) not in _DEMANDING:
             return
-        with suppress(LocalError):  # it fails when its turn comes
+        with suppress(LocalError, NotYet):  # it fails when its turn comes; what is demanded asks nobody
             demanded = self.level(stanza, level_of(stanza))
             if demanded in _DEMANDING:
                 set_level(stanza, demanded)
@@ -222,16 +222,10 @@ class Outbound:
 
     def protected(self, stanza: Stanza, level: Level) -> Stanza:
         """Return the outer stanza for a stanza that leaves now; raise a `LocalError`."""
-        outer = self.wrap(stanza, self.payload(stanza, level))
-        self.leaves(outer, stanza, level)
-        return outer
-
-    def payload(self, stanza: Stanza, level: Level) -> Element:
-        """Return the `<e2e/>` element for a stanza, dated now; raise a `LocalError`."""
         plan = self.plan(stanza, level)
-        element = plan.write()
-        self.protection.written(plan)
-        return element
+        outer = self.wrap(stanza, plan.write())
+        self.leaves(outer, stanza, level, plan)
+        return outer
 
     def plan(self, stanza: Stanza, level: Level) -> Plan:
         """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
@@ -254,10 +248,15 @@ class Outbound:
         """Return another payload for a stanza that has left, if that can be done at once."""
         if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
+        # the payload that brought our certificate may be lost
+        self.protection.include_again(self.sender(stanza), stanza["to"])
         try:
-            return self.payload(stanza, level)
+            plan = self.plan(stanza, level)
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
+        payload = plan.write()
+        self.protection.written(plan)
+        return payload
 
     def wrap(self, stanza: Stanza, payload: Element) -> Stanza:
         """Return the outer stanza around a payload; raise `TooLargeError`."""
@@ -277,8 +276,9 @@ class Outbound:
             _check_size(outer, most)
         return outer
 
-    def leaves(self, outer: Stanza, stanza: Stanza, level: Level) -> None:
+    def leaves(self, outer: Stanza, stanza: Stanza, level: Level, plan: Plan) -> None:
         """Take note of an outer stanza that leaves."""
+        self.protection.written(plan)
         self.exchanges.sent(outer.xml.get("id", ""), stanza)
         self.resumption.sealed(outer.xml.get("id", ""), stanza, level)
         self.stats["sealed"] += 1

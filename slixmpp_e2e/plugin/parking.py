@@ -1,10 +1,12 @@
 """Stanzas that wait outside the filters, per bare JID and in order (ARCHITECTURE invariant 3).
 
 For a certificate that is looked for; before that, where the store is shared, for its answer which certificates there
-are; and for a stream, if there was none when they came by (`hold`): slixmpp would lose them, and its own queue has
-newer ones by then. `take` keeps a stanza away from the rest of the way, and when what it waits for is there, or the
-time is up, all that waited is sent again or fails. What slixmpp still has in its own queue when that happens must not
-overtake, so until the last one has come through again newer ones wait, too.
+are; and for a stream, if there was none when they came by (`hold`): slixmpp would lose them. While there are any of a
+JID, newer ones wait behind them.
+
+They come back into slixmpp's queue one by one: for each a `Turn` is sent, and whenever one comes by, the oldest of
+the JID leaves. So however many turns there are and wherever they get lost, nothing overtakes, and nothing leaves
+twice.
 """
 
 import asyncio
@@ -15,25 +17,29 @@ from typing import Any, Final
 
 from slixmpp import JID
 
-from slixmpp_e2e.errors import NoCertificateError, UnprotectableError
+from slixmpp_e2e.errors import NoCertificateError, StoreError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.plugin.stanzas import Stanza
+from slixmpp_e2e.plugin.stanzas import Stanza, Turn
 from slixmpp_e2e.waiting import NotYet, patiently
 
+#: How many may wait for the certificate of a JID, and for all of them.
 _PER_PEER: Final = 100
 _ALTOGETHER: Final = 1000
-_PARKED: Final = "_e2e_parked"
+#: How many may wait for the store.
+_FOR_STORE: Final = 10_000
 
 
 @dataclass(slots=True)
 class _Queue:
-    #: Those that wait for a stream; they are older than all that wait.
-    held: deque[Stanza] = field(default_factory=deque)
+    """The stanzas of a JID. Where neither `deadline` nor `loading` is set, there is a turn for each."""
+
     waiting: deque[Stanza] = field(default_factory=deque)
-    #: How many were sent again and have not come through yet.
-    under_way: int = 0
     #: Set while a certificate is looked for.
     deadline: asyncio.TimerHandle | None = None
+    #: When the patience of the oldest one ends, in seconds of the loop; None: it lacks nothing.
+    until: float | None = None
+    #: There will be no certificate: what can't leave without fails.
+    is_given_up: bool = False
     #: What waits for the store; None: it has answered.
     loading: asyncio.Task[None] | None = None
 
@@ -54,140 +60,168 @@ class Parking:
     _queues: dict[str, _Queue] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return sum(len(queue.waiting) + len(queue.held) for queue in self._queues.values())
+        return sum(len(queue.waiting) for queue in self._queues.values())
+
+    # ------------------------------------------------------------------ coming
 
     def hold(self, stanza: Stanza) -> None:
         """Keep a stanza until `resume`: there is no stream."""
-        queue = self._queues.setdefault(bare(stanza["to"]), _Queue())
-        if getattr(stanza, _PARKED, False):  # it is sent for the second time already
-            setattr(stanza, _PARKED, False)
-            queue.under_way -= 1
-        queue.held.append(stanza)
-
-    def resume(self, _event: Any = None) -> None:
-        """Send what was held: there is a stream again."""
-        for queue in tuple(self._queues.values()):
-            while queue.held:
-                self._send_first(queue, queue.held)
+        self._queues.setdefault(_name(stanza), _Queue()).waiting.append(stanza)
 
     def take(self, stanza: Stanza) -> bool:
-        """Tell whether a stanza waits from now on; if not, it may go its way."""
-        if not stanza["to"].bare:
-            return False
-        needed: NotYet | None = None
-        lacks = False
-        try:
-            lacks = self.lacks_certificate(stanza)
-        except NotYet as error:
-            needed = error
-        if not self._queues and not lacks and needed is None:  # nearly always
-            return False
-        jid = bare(stanza["to"])
+        """Tell whether a stanza waits from now on; if not, it may go its way, or fails there.
+
+        Raises what `lacks_certificate` raises, but `NotYet`; and a `LocalError` if too many wait.
+        """
+        jid = _name(stanza)
         queue = self._queues.get(jid)
-        if getattr(stanza, _PARKED, False):
-            setattr(stanza, _PARKED, False)
-            if queue is not None:
-                self._came_through(jid, queue)
-            return False
         if queue is None:
-            if needed is not None:
-                queue = self._queues[jid] = _Queue()
-                queue.loading = asyncio.get_running_loop().create_task(self._load(jid, queue, needed))
-            elif lacks and self._is_worth_waiting_for(stanza["to"]):
-                queue = self._queues[jid] = _Queue()
-                self._set_deadline(jid, queue)
-            else:
+            queue = _Queue()
+            if self._may_leave(jid, queue, stanza):
                 return False
-        waits = queue.deadline is not None or queue.loading is not None  # else they are about to leave
-        if waits and (len(queue.waiting) >= _PER_PEER or len(self) >= _ALTOGETHER):
-            self.fail(stanza, NoCertificateError(f"too many stanzas wait for the certificate of {jid}"))
-        else:
-            queue.waiting.append(stanza)
+            self._queues[jid] = queue
+        elif queue.loading is not None and len(self) >= _FOR_STORE:
+            raise StoreError("too many stanzas wait for the store")
+        elif queue.deadline is not None and (len(queue.waiting) >= _PER_PEER or len(self) >= _ALTOGETHER):
+            raise NoCertificateError(f"too many stanzas wait for the certificate of {jid}")
+        queue.waiting.append(stanza)
+        self._send_turns(jid, queue, 1)
         return True
 
-    def _is_worth_waiting_for(self, jid: JID) -> bool:
-        return self.look_for(jid) and self.patience > 0
+    # ------------------------------------------------------------------ going
 
-    def _set_deadline(self, jid: str, queue: _Queue) -> None:
-        loop = asyncio.get_running_loop()
-        queue.deadline = loop.call_later(self.patience, self._give_up, jid)
+    def next(self, jid: str) -> Stanza | None:
+        """Return the oldest stanza of a JID if it may leave now."""
+        queue = self._queues.get(jid)
+        if queue is None or not self._is_next_free(jid, queue):
+            return None
+        stanza = queue.waiting.popleft()
+        queue.until = None
+        self._forget_empty(jid, queue)
+        return stanza
 
-    async def _load(self, jid: str, queue: _Queue, needed: NotYet) -> None:
-        """Wait for the store, and let go what lacks nothing."""
-        try:
-            await needed.wait()
-            lacking = await patiently(lambda: self._first_that_lacks(queue))
-        except Exception as error:  # noqa: BLE001 whatever it is, nothing leaves
-            if self._queues.get(jid) is queue:
-                self._fail_all(jid, error)
-            return
-        if self._queues.get(jid) is not queue:
-            return
-        queue.loading = None
-        if lacking is None:
-            self._send(queue)
-            return
-        if not self._is_worth_waiting_for(queue.waiting[lacking]["to"]):
-            self._send(queue)  # each fails on its own, or leaves if it lacks nothing
-            return
-        self._set_deadline(jid, queue)
-        for _ in range(lacking):
-            self._send_first(queue, queue.waiting)
-
-    def _first_that_lacks(self, queue: _Queue) -> int | None:
-        return next((i for i, each in enumerate(queue.waiting) if self.lacks_certificate(each)), None)
+    def resume(self, _event: Any = None) -> None:
+        """Send what was held: there is a stream again, and slixmpp may have emptied its queue before."""
+        for jid, queue in tuple(self._queues.items()):
+            self._send_turns(jid, queue, len(queue.waiting))
 
     def release(self, jid: JID) -> None:
         """Send what waited for a certificate: there is one now."""
         queue = self._queues.get(bare(jid))
-        if queue is not None and queue.loading is None:
-            self._send(queue)
+        if queue is not None:
+            _cancel_deadline(queue)
+            self._send_turns(bare(jid), queue, len(queue.waiting))
 
     def give_up(self, jid: JID) -> None:
         """Fail what waits for a certificate: there will be none."""
-        queue = self._queues.get(bare(jid))
-        if queue is not None and queue.deadline is not None:
-            self._give_up(bare(jid))
+        self._give_up(bare(jid))
 
     def close(self) -> None:
         """Fail all that still waits."""
         for jid, queue in tuple(self._queues.items()):
-            queue.waiting.extendleft(reversed(queue.held))
-            self._fail_all(jid, UnprotectableError("the plugin was switched off while this waited"))
+            self._fail_all(jid, queue, UnprotectableError("the plugin was switched off while this waited"))
 
-    def _send(self, queue: _Queue) -> None:
-        if queue.deadline is not None:
-            queue.deadline.cancel()
-            queue.deadline = None
-        while queue.waiting:
-            self._send_first(queue, queue.waiting)
-
-    def _send_first(self, queue: _Queue, waiting: deque[Stanza]) -> None:
-        stanza = waiting.popleft()
-        setattr(stanza, _PARKED, True)
-        queue.under_way += 1
-        self.xmpp.send(stanza)
-
-    def _came_through(self, jid: str, queue: _Queue) -> None:
-        queue.under_way -= 1
-        if queue.under_way > 0 or queue.held or queue.deadline is not None or queue.loading is not None:
+    def _send_turns(self, jid: str, queue: _Queue, count: int) -> None:
+        if queue.deadline is not None or queue.loading is not None:
             return
-        if queue.waiting:
-            self._send(queue)
-        else:
-            del self._queues[jid]
+        for _ in range(count):
+            turn = Turn(self.xmpp)
+            turn.jid = jid
+            self.xmpp.send(turn)
+
+    def _is_next_free(self, jid: str, queue: _Queue) -> bool:
+        """Tell whether the oldest one may leave, and fail those before it that never will."""
+        while queue.waiting and queue.deadline is None and queue.loading is None:
+            try:
+                if self._may_leave(jid, queue, queue.waiting[0]):
+                    return True
+            except Exception as error:  # noqa: BLE001 whatever it is, it does not leave
+                self._fail_first(jid, queue, error)
+            else:
+                if queue.is_given_up and queue.loading is None:
+                    missing = NoCertificateError(f"no certificate of {jid} was found in time")
+                    self._fail_first(jid, queue, missing)
+        return False
+
+    def _may_leave(self, jid: str, queue: _Queue, stanza: Stanza) -> bool:
+        """Tell whether a stanza may go its way now; what it has to wait for instead is begun."""
+        try:
+            if not jid or not self.lacks_certificate(stanza):
+                return True
+        except NotYet as needed:
+            loop = asyncio.get_running_loop()
+            queue.loading = loop.create_task(self._load(jid, queue, needed, stanza))
+            return False
+        if queue.is_given_up:
+            return False
+        if not self.look_for(stanza["to"]) or self.patience <= 0:
+            return True  # it fails where it is protected
+        loop = asyncio.get_running_loop()
+        if queue.until is None:
+            queue.until = loop.time() + self.patience
+        queue.deadline = loop.call_at(queue.until, self._give_up, jid)
+        return False
+
+    async def _load(self, jid: str, queue: _Queue, needed: NotYet, stanza: Stanza) -> None:
+        """Wait for the store, until it is known whether a stanza lacks something."""
+        try:
+            await needed.wait()
+            await patiently(lambda: self.lacks_certificate(stanza))
+        except Exception as error:  # noqa: BLE001 whatever it is, nothing leaves
+            queue.waiting, waiting = deque(filter(self._lacks_nothing, queue.waiting)), queue.waiting
+            self._forget_empty(jid, queue)
+            kept = {id(each) for each in queue.waiting}
+            for each in waiting:
+                if id(each) not in kept:
+                    self.fail(each, error)
+        queue.loading = None
+        self._send_turns(jid, queue, len(queue.waiting))
+
+    def _lacks_nothing(self, stanza: Stanza) -> bool:
+        """Tell whether a stanza may leave, whatever the store would say."""
+        try:
+            return not self.lacks_certificate(stanza)
+        except Exception:  # noqa: BLE001 `NotYet`, or it fails for another reason
+            return False
+
+    # ------------------------------------------------------------------ failing
 
     def _give_up(self, jid: str) -> None:
-        queue = self._queues[jid]
-        self._fail_all(jid, NoCertificateError(f"no certificate of {jid} was found in time"))
-        if queue.held or queue.under_way:  # they did not wait for it, and newer ones must not overtake them
-            self._queues[jid] = _Queue(held=queue.held, under_way=queue.under_way)
+        queue = self._queues.get(jid)
+        if queue is None or queue.deadline is None:
+            return
+        _cancel_deadline(queue)
+        queue.is_given_up = True
+        if self._is_next_free(jid, queue):
+            self._send_turns(jid, queue, len(queue.waiting))
 
-    def _fail_all(self, jid: str, error: Exception) -> None:
-        queue = self._queues.pop(jid)
-        if queue.deadline is not None:
-            queue.deadline.cancel()
+    def _fail_first(self, jid: str, queue: _Queue, error: Exception) -> None:
+        stanza = queue.waiting.popleft()
+        self._forget_empty(jid, queue)
+        self.fail(stanza, error)
+
+    def _fail_all(self, jid: str, queue: _Queue, error: Exception) -> None:
+        _cancel_deadline(queue)
         if queue.loading is not None and queue.loading is not asyncio.current_task():
             queue.loading.cancel()
-        for stanza in queue.waiting:
-            self.fail(stanza, error)
+        if self._queues.get(jid) is queue:
+            del self._queues[jid]
+        while queue.waiting:
+            self.fail(queue.waiting.popleft(), error)
+
+    def _forget_empty(self, jid: str, queue: _Queue) -> None:
+        if not queue.waiting and self._queues.get(jid) is queue:
+            _cancel_deadline(queue)
+            del self._queues[jid]
+
+
+def _name(stanza: Stanza) -> str:
+    """Return the bare JID that a stanza goes to; empty where it goes to nobody in particular."""
+    to = stanza["to"]
+    return bare(to) if to.bare else ""
+
+
+def _cancel_deadline(queue: _Queue) -> None:
+    if queue.deadline is not None:
+        queue.deadline.cancel()
+        queue.deadline = None

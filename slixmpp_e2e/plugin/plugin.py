@@ -214,8 +214,10 @@ class E2EPlugin(BasePlugin):
         for mode, handler, order in self._filters():
             self.xmpp.add_filter(mode, handler, order)
 
-    def _unplace(self) -> None:
+    def _unplace(self, *modes: Mode) -> None:
         for mode, handler, _ in self._filters():
+            if modes and mode not in modes:
+                continue
             try:
                 self.xmpp.del_filter(mode, handler)
             except ValueError:
@@ -252,18 +254,27 @@ class E2EPlugin(BasePlugin):
         self._publication.close()
         self._own_devices.close()
         self._outbound.parking.close()
-        self._departures.close()
-        self._arrivals.lanes.close()
+        ending = (*self._departures.close(), *self._arrivals.close())
         self._worker.close()
-        self._unplace()
+        self._unplace("out", "out_sync")
         self._discretion.stop()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
             withdraw(self.xmpp, self.protection, (E2E, OBJENC, PUBKEY))
         self.protection.store.close()
+        try:
+            self._closing = asyncio.get_running_loop().create_task(self._wind_up(ending))
+        except RuntimeError:  # there is no loop: nothing was begun that could end
+            self._unplace("in")
+
+    async def _wind_up(self, ending: Iterable[asyncio.Task[None]]) -> None:
+        """Wait for what takes its time to end; the errors of requests that failed come in through our filter."""
+        await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.sleep(0)
+        self._unplace("in")
         if self._mirror is not None:
-            self._closing = asyncio.get_running_loop().create_task(self._mirror.close_shared())
+            await self._mirror.close_shared()
 
     def _clock_adjusted(self, seconds: float) -> None:
         log.warning("the clock was set back by %.0f seconds; timestamps follow it", seconds)
@@ -290,9 +301,7 @@ class E2EPlugin(BasePlugin):
         found = await patiently(lambda: self._outbound.level(stanza, Level(level)))
         if found is Level.OFF:
             raise UnprotectableError("a stanza of this kind is never protected, or not with this level")
-        outer = await self._departures.protected(stanza, found)
-        self._outbound.leaves(outer, stanza, found)
-        return outer
+        return await self._departures.protected(stanza, found)
 
     async def unprotect(self, stanza: Stanza) -> Stanza:
         """Return what is in a protected stanza that did not come through the stream; `report()` judges it.

@@ -5,8 +5,9 @@ by object; it is an attribute of a subclass that survives copying. It is never i
 peer sends can imitate it.
 """
 
+import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from xml.etree.ElementTree import Element
@@ -42,6 +43,19 @@ class Delivery(StanzaBase):
     stanza: Stanza | None = None
 
 
+class Turn(StanzaBase):
+    """A vehicle through slixmpp's sending queue: when it comes by, the oldest stanza that is parked may leave.
+
+    None of slixmpp's own, so that it passes where there is no session, and nothing that could be sent.
+    """
+
+    name = "turn"
+    namespace = "urn:slixmpp-e2e:turn"
+    interfaces = set()  # noqa: RUF012
+    #: Whose: the bare JID that it is parked under.
+    jid: str
+
+
 class Departure(StanzaBase):
     """A vehicle through slixmpp's sending queue for a stanza that was sealed outside the filters.
 
@@ -52,14 +66,13 @@ class Departure(StanzaBase):
     name = "departure"
     namespace = "urn:slixmpp-e2e:departure"
     interfaces = set()  # noqa: RUF012
-    #: The program's stanza, what it was protected as, and what leaves for it.
-    stanza: Stanza
-    level: Level
+    #: What leaves, and what happens when it does.
     outer: Stanza
+    leaves: Callable[[], None]
     #: Nanoseconds since 1970.
     moment: int
-    #: It was put into the queue for the second time.
-    comes_again: bool = False
+    #: Whether the stanza needs no other vehicle.
+    over: asyncio.Future[bool]
 
     def __str__(self, *_options: Any, **_more: Any) -> str:
         return ""

@@ -46,18 +46,18 @@ class WorkerKeys(DecryptionKeys):
     def __init__(self, worker: Worker) -> None:
         super().__init__()
         self._worker = worker
-        #: What was unwrapped last; found by being equal, as not all RecipientInfos can be hashed.
-        self._unwrapped: deque[tuple[RecipientInfo, bytes]] = deque(maxlen=_UNWRAPPED)
+        #: What was unwrapped last by which key; found by being equal, as not all RecipientInfos can be hashed.
+        self._unwrapped: deque[tuple[RecipientInfo, Any, bytes]] = deque(maxlen=_UNWRAPPED)
 
     def unwrap(self, info: RecipientInfo, key: Any, fallback: bytes) -> bytes:
         """See `DecryptionKeys`; raises `NotYet` for a slow key."""
         if not is_slow(key):
             return info.unwrap(key, fallback)
-        for other, unwrapped in self._unwrapped:
-            if other == info and len(unwrapped) == len(fallback):
+        for other, its_key, unwrapped in self._unwrapped:
+            if its_key is key and other == info and len(unwrapped) == len(fallback):
                 return unwrapped
         raise NotYet(partial(self._work, info, key, fallback))
 
     async def _work(self, info: RecipientInfo, key: Any, fallback: bytes) -> None:
         unwrapped = await self._worker.run(lambda: info.unwrap(key, fallback))
-        self._unwrapped.append((info, unwrapped))
+        self._unwrapped.append((info, key, unwrapped))

@@ -178,6 +178,10 @@ class TestSeeing:
         assert not Path("peers.db").exists()
         assert run("trust", *command)[0] == 2
         assert run("trust", *command, "--store", "postgresql://somewhere")[0] == 2
+        status, _, complaint = run("trust", *command, "--store", "postgresql://e2e:SECRET@somewhere/e2e")
+        assert status == 2
+        assert "can't wait" in complaint
+        assert "SECRET" not in complaint
 
     def test_the_store_beside_a_key_is_the_one_that_the_plugin_makes(self, pki):
         Path("juliet.key").write_bytes(pki["juliet"].key_pem)

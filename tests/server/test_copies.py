@@ -13,6 +13,7 @@ from .conftest import EJABBERD, PROSODY
 from .ejabberd import ThrowAwayEjabberd
 from .protected import PKI, Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
+from .ways_to_wait import HOWS, waiting
 
 pytestmark = pytest.mark.parametrize("server", [PROSODY, EJABBERD], indirect=True)
 
@@ -68,15 +69,21 @@ async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, 
     assert not on_the_wire(proxy)
 
 
-@pytest.fixture
-async def copied(clients, proxy, pki):
+@pytest.fixture(params=HOWS)
+async def copied(clients, proxy, pki, request):
     """Two clients of romeo's and two of juliet's, one message each way, and what they saw of it."""
-    romeo, his_other = [
-        await log_in(clients, pki, f"romeo@localhost/{name}", "juliet", port=proxy.port) for name in "rs"
-    ]
-    juliet, her_other = [
-        await log_in(clients, pki, f"juliet@localhost/{name}", "romeo", port=proxy.port) for name in "jk"
-    ]
+
+    async def both(name: str, other: str, resources: str):
+        return [
+            await log_in(
+                clients, pki, f"{name}@localhost/{resource}", other,
+                port=proxy.port, **waiting(pki, name, request.param),
+            )
+            for resource in resources
+        ]  # fmt: skip
+
+    romeo, his_other = await both("romeo", "juliet", "rs")
+    juliet, her_other = await both("juliet", "romeo", "jk")
     hers, received, sent = Inbox(juliet), Inbox(her_other, "carbon_received"), Inbox(his_other, "carbon_sent")
     failures = [Failures(each) for each in (romeo, his_other, juliet, her_other)]
     romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")

@@ -16,6 +16,7 @@ from .command import offer_marriage, propose
 from .conftest import EJABBERD, PROSODY
 from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
+from .ways_to_wait import HOWS, waiting
 
 pytestmark = pytest.mark.parametrize("server", [PROSODY, EJABBERD], indirect=True)
 
@@ -28,10 +29,17 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
 
 
+@pytest.fixture(params=HOWS if len(HOWS) > 2 else HOWS[:1])
+def how(request) -> str:
+    """What they have to wait for."""
+    return request.param
+
+
 @pytest.fixture
-async def two(server, pki, request) -> AsyncIterator[tuple[Party, Party]]:
+async def two(server, pki, request, how) -> AsyncIterator[tuple[Party, Party]]:
     """The two, with the plugins that the test's mark `parametrize` names."""
-    async with couple(server.port, pki, request.param) as parties:
+    options = {name: waiting(pki, name, how) for name in ("romeo", "juliet")}
+    async with couple(server.port, pki, request.param, **options) as parties:
         yield parties
 
 

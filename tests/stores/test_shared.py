@@ -115,7 +115,7 @@ class TestMirrors:
 
     async def test_who_was_not_the_first_is_told_and_sees_who_was(self, server, schema):
         stores = [PostgreSQLStore(server.url(), schema=schema) for _ in range(2)]
-        first, second = (Mirror(each, lambda: 0) for each in stores)
+        first, second = (Mirror(each, lambda: 0, asyncio.Lock) for each in stores)
         for mirror, fingerprint in ((first, ONE), (second, OTHER)):
             await mirror.fetch(JULIET)
             mirror.decide(JULIET, fingerprint, Trust.TOFU)
