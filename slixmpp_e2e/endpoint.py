@@ -25,15 +25,16 @@ from slixmpp_e2e.errors import (
     RemoteError,
     UnprotectableError,
 )
+from slixmpp_e2e.leaving import Format
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.outer import (
     MUC_JOIN,
     NEVER_ANSWERED,
     OPENED,
     TO_BARE_JID,
+    find_payload,
     kind_of,
     never_protected,
-    payload,
     read_outer,
     read_stanza,
     write_error,
@@ -82,13 +83,19 @@ class Endpoint:
     # ------------------------------------------------------------------ leaving
 
     def protect(
-        self, stanza_xml: bytes | str, *, level: Level | None = None, response_to: str | None = None
+        self,
+        stanza_xml: bytes | str,
+        *,
+        level: Level | None = None,
+        response_to: str | None = None,
+        written_as: Format = "rfc3923",
     ) -> str:
         """Return the outer stanza for a stanza: same kind, type and addresses, a new id, and `<e2e/>` alone.
 
         `level` may ask for more than the policy, not for less; without a policy it is what is done. Where the
         policy says `opportunistic`, it is done or refused: nothing comes back in clear. An iq result or error
-        needs `response_to`, the id of the outer request, which is its own outer id (ERRATA E23).
+        needs `response_to`, the id of the outer request, which is its own outer id (ERRATA E23). `written_as` is how
+        it is encrypted, if it is: `objenc` is draft-miller-3923bis-02.
 
         Raises a `LocalError`: `UnprotectableError`, `NoCertificateError`, `CertificateError` (ours is
         expired, or is not the sender's), `InvalidStanzaError`, `TooLargeError`.
@@ -104,14 +111,16 @@ class Endpoint:
         sender = self._sender(stanza)
         stanza.set("from", sender.full)
         identifier = self._outer_id(stanza, response_to)
-        element = self.protection.protect(stanza, sender=sender, recipient=to, level=found)
+        element = self.protection.protect(
+            stanza, sender=sender, recipient=to, level=found, written_as=written_as
+        )
         attributes = {
             "type": stanza.get("type"),
             "from": sender.full,
             "to": to.full,
             "id": identifier,
         }
-        return write_outer(kind, attributes, element.text or "")
+        return write_outer(kind, attributes, element)
 
     def _level(self, to: JID, stanza: Element, asked: Level | None) -> Level:
         if self.policy is None:
@@ -151,10 +160,10 @@ class Endpoint:
         takes it from this sender. Raises `StoreError` if the replay record can't be kept.
         """
         stanza = read_stanza(stanza_xml)
-        text = payload(stanza)
+        payload = find_payload(stanza)
         outer = read_outer(stanza, self.protection.identity.jids)
         result = self.protection.unprotect(
-            text,
+            payload,
             outer,
             delayed_since=delayed_since,
             allow_unsigned=self._takes_unsigned(outer.sender, stanza),

@@ -164,8 +164,12 @@ def _address(text: str | None, own: Collection[str], what: str, reason: str) -> 
 # --------------------------------------------------------------------------- writing
 
 
-def write_outer(kind: Kind, attributes: Mapping[str, str | None], text: str, *, cdata: bool = False) -> str:
-    """Return a stanza that holds nothing but `<e2e/>` with a text; attributes that are None are left out.
+def write_outer(
+    kind: Kind, attributes: Mapping[str, str | None], payload: str | Element, *, cdata: bool = False
+) -> str:
+    """Return a stanza that holds nothing but `<e2e/>`; attributes that are None are left out.
+
+    `payload` is the text of RFC 3923's, or the whole element.
 
     With `cdata` the text is a CDATA section, `]]>` in two of them (RFC 3923 3.1, ERRATA E10), else it is
     escaped: every reader sees the same. An iq error gets the `<error/>` that it must have (RFC 6120 8.3.2).
@@ -175,10 +179,14 @@ def write_outer(kind: Kind, attributes: Mapping[str, str | None], text: str, *, 
     stanza = Element(f"{{{CLIENT}}}{kind}", {key: value for key, value in attributes.items() if value})
     if kind == "iq" and attributes.get("type") == "error":
         _add_error(stanza, StanzaErrorAnswer("undefined-condition", None, "cancel"))
-    element = SubElement(stanza, E2E_TAG)
-    element.text = text
+    if isinstance(payload, str):
+        text, element = payload, SubElement(stanza, E2E_TAG)
+        element.text = text
+    else:
+        text, element = "", payload
+        stanza.append(element)
     written = serialise(stanza)  # whatever the form, it says what XML can't carry
-    if cdata:
+    if cdata and isinstance(payload, str):
         element.text = None
         section = "]]]]><![CDATA[>".join(text.split("]]>"))
         written = serialise(stanza).replace(_EMPTY, f"{_EMPTY[:-2]}><![CDATA[{section}]]></e2e>")

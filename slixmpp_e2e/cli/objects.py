@@ -20,6 +20,7 @@ from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.cms.signatures import SCHEMES
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import E2EError, LocalError, RemoteError, TimestampError
+from slixmpp_e2e.leaving import FORMATS
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.stanza import serialise
@@ -41,6 +42,12 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     seal.add_argument(
         "--cipher", choices=tuple(CIPHERS_BY_NAME), default=DEFAULTS["cipher"], help="the cipher"
+    )
+    seal.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="rfc3923",
+        help="how it is encrypted: RFC 3923, or draft-miller-3923bis-02",
     )
     seal.add_argument(
         "--key-transport", choices=tuple(TRANSPORTS), default=DEFAULTS["key_transport"], help="likewise"
@@ -111,7 +118,10 @@ def _seal(arguments: argparse.Namespace) -> int:
     endpoint = _endpoint(arguments)
     try:
         stanza = endpoint.protect(
-            read_file(arguments.file), level=arguments.level, response_to=arguments.response_to
+            read_file(arguments.file),
+            level=arguments.level,
+            response_to=arguments.response_to,
+            written_as=arguments.format,
         )
     except LocalError as error:
         return _failed("not sealed", {"verdict": "not sealed", "error": _error(error)}, error, arguments)

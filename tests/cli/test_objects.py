@@ -1,5 +1,6 @@
 """The program's commands for single stanzas: seal, open, inspect, unwrap, wrap."""
 
+import gc
 import io
 import json
 import os
@@ -201,6 +202,7 @@ class TestSealAndOpen:
         found = json.loads(output)["report"]["decrypted_with"]
         assert (code, found) == (0, entity.parsed.fingerprint.hex(":").upper())
         Path("pin").write_text("wrong\n")
+        gc.collect()  # another program would not be logged in to the token already
         code, _, errors = run("seal", "message.xml", *own, "--password-file", "pin")
         assert (code, "refuses the PIN" in errors, "wrong" in errors) == (2, True, False)
 
@@ -366,7 +368,7 @@ class TestInspect:
     def test_a_stanza_inside_shows_its_children(self, run, pki):
         by = account(pki, pki["juliet"], Clock())
         element = stanza("<iq type='get' id='1'><query xmlns='urn:x'>what</query></iq>")
-        text = by.protect(element, sender=JULIET_JID, recipient=ROMEO_JID, level=Level.SIGN)
+        text = by.protect(element, sender=JULIET_JID, recipient=ROMEO_JID, level=Level.SIGN).text
         Path("object").write_bytes(mime.canonical_line_breaks(text.encode()))
         lines = paragraphs(run("inspect", "object")[1])
         assert "stanza: iq type='get' id='1'" in lines
@@ -485,3 +487,14 @@ class TestPage:
         namespace = {}
         exec(block, namespace)
         assert callable(namespace["unwrap"])
+
+
+def test_the_other_format_is_sealed_and_opened_as_well(run):
+    code, sealed, errors = run("seal", "message.xml", "--format", "objenc", *JULIET, *TO_ROMEO)
+    assert (code, errors) == (0, "")
+    Path("sealed.xml").write_text(sealed, encoding="utf-8")
+    assert "urn:ietf:params:xml:ns:xmpp-objenc:0" in sealed
+    code, output, _ = run("open", "sealed.xml", "--json", *ROMEO)
+    found = json.loads(output)
+    assert (code, found["verdict"]) == (0, "authenticated")
+    assert (found["report"]["format"], found["report"]["signed"]) == ("objenc", True)

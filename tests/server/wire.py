@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLPullParser, tostring
 
 from slixmpp_e2e.cli.loopback import WireRecord
 from slixmpp_e2e.namespaces import CLIENT, DELAY, EME, HINTS
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.outer import PAYLOADS
 
 from .proxy import RecordingProxy
 
@@ -30,7 +30,7 @@ _BESIDE: Final = {
     f"{{{CLIENT}}}iq": frozenset(),
 }
 #: Beside our payload: ejabberd says why it dates a stanza.
-_WORDY: Final = frozenset({E2E_TAG, f"{{{DELAY}}}delay"})
+_WORDY: Final = frozenset({*PAYLOADS, f"{{{DELAY}}}delay"})
 
 
 def stanzas(record: WireRecord) -> list[Element]:
@@ -66,8 +66,8 @@ def check_opaque(proxy: RecordingProxy, peer: str, *words: str) -> int:
     assert found, f"nothing was exchanged with {peer}"
     for stanza in found:
         tags = [child.tag for child in stanza]
-        assert tags.count(E2E_TAG) == 1, tostring(stanza)
-        beside = set(tags) - {E2E_TAG}
+        assert sum(map(tags.count, PAYLOADS)) == 1, tostring(stanza)
+        beside = set(tags) - PAYLOADS
         if stanza.get("type") == "error":
             (error,) = stanza.iterfind(f"{{{CLIENT}}}error")
             assert [child.tag.rpartition("}")[2] for child in error] == ["undefined-condition"]
