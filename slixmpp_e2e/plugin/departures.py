@@ -88,7 +88,7 @@ class Departures:
         lane = _lane_of(vehicle.stanza)
         if vehicle.comes_again:
             vehicle.comes_again = False
-            self._behind[lane] -= 1
+            _take(self._behind, lane, 1)
             older = False
         else:
             older = self._behind[lane] > 0
@@ -198,7 +198,7 @@ class Departures:
             self._vehicles[id(vehicle)] = vehicle
             self.xmpp.send(vehicle)
         finally:
-            self._again[_lane_of(stanza)] -= again
+            _take(self._again, _lane_of(stanza), int(again))
 
     def _leave(self, vehicle: stanzas.Departure) -> Stanza | None:
         """Return what a vehicle carries."""
@@ -255,6 +255,15 @@ def _is_bare_error(stanza: Stanza) -> bool:
 
 def _lane_of(stanza: Stanza) -> str:
     return str(stanza["to"].bare)
+
+
+def _take(counts: Counter[str], lane: str, number: int) -> None:
+    """Take something from a count; one that is zero is not kept, or there would be one for everybody for good."""
+    left = counts[lane] - number
+    if left:
+        counts[lane] = left
+    else:
+        counts.pop(lane, None)
 
 
 async def _nothing() -> None:

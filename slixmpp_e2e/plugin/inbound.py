@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
+    NOT_UNDERSTOOD,
     CertificatesOnlyError,
     E2EError,
     MalformedError,
@@ -127,7 +128,9 @@ class Inbound:
         """Return the stanza inside a protected one; raise an `E2EError`."""
         payload = find_payload(stanza.xml)
         if not isinstance(payload, str) and "objenc" not in self.formats:
-            raise RefusedError("it is in a format that is not read here", reason="unsupported")
+            unread = RefusedError("it is in a format that is not read here", reason="unsupported")
+            unread.answer = NOT_UNDERSTOOD
+            raise unread
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
@@ -190,7 +193,7 @@ class Inbound:
     def tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:
         """Tell the program that a stanza was not delivered."""
         self.stats[f"refused_{error.reason}"] += 1
-        log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.diagnostics())
+        log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.summary())
         skew = error.skew if isinstance(error, TimestampError) else None
         self.xmpp.event("e2e_error", ReceiveFailure(stanza, error, stale, skew))
         if error.reason == "certificate-changed":

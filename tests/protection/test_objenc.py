@@ -138,6 +138,7 @@ class TestUnsigned:
         _unsigned(receiver, protect(sender, level=Level.ENCRYPT_UNSIGNED))
         assert len(receiver.store._replay._signers) == 0
 
+    @pytest.mark.requirement("bis-6-5", "bis-6-7")
     def test_it_comes_once_and_is_fresh(self, sender, receiver, clock):
         element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         _unsigned(receiver, element)
@@ -146,6 +147,17 @@ class TestUnsigned:
         clock.pass_seconds(900)
         error = refusal(receiver, element, allow_unsigned=True)
         assert (error.reason, error.concealed) == ("old", True)
+
+    @pytest.mark.requirement("bis-6-10", "bis-6-11")
+    def test_what_our_server_stored_is_compared_with_when_it_did(self, sender, receiver, clock):
+        element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        stored = clock.now
+        clock.pass_seconds(3_600)
+        other = protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        clock.pass_seconds(86_400)
+        found = receiver.unprotect(element, outer(), allow_unsigned=True, delayed_since=stored)
+        assert found.report.skew == 0
+        assert refusal(receiver, other, allow_unsigned=True, delayed_since=stored).reason in {"old", "future"}
 
 
 def _unsigned(by: Protection, element: Element) -> Unprotected:
@@ -168,6 +180,12 @@ class TestLeaving:
                 stanza(TEXT_MESSAGE), sender=JULIET, recipient=type(ROMEO)(name), level=Level.REQUIRED,
                 written_as="objenc",
             )  # fmt: skip
+
+    @pytest.mark.requirement("bis-6-4")
+    def test_timestamps_never_repeat(self, sender, receiver):
+        elements = [protect(sender, level=Level.ENCRYPT_UNSIGNED) for _ in range(5)]  # the clock stands still
+        moments = [_unsigned(receiver, each).report.timestamp for each in elements]
+        assert moments == sorted(set(moments))
 
     def test_what_is_only_signed_is_rfc_3923(self, sender):
         assert protect(sender, level=Level.SIGN).tag == E2E_TAG

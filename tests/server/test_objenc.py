@@ -3,6 +3,7 @@
 from xml.etree.ElementTree import fromstring
 
 import pytest
+from slixmpp.exceptions import IqError
 
 from slixmpp_e2e import ConfigurationError
 from slixmpp_e2e.certificates.store import MemoryStore
@@ -11,6 +12,7 @@ from slixmpp_e2e.namespaces import E2E, OBJENC
 from .clients import Clients, Inbox, new_client, round_trip
 from .couple import Witness, couple
 from .protected import PKI, introduce, make_pki, protect
+from .wire import answers, exchanged
 
 WORDS = ["the canary of Verona", "urn:xmpp:ping", "away"]
 OBJENC_ONLY = {"format": "objenc"}
@@ -22,6 +24,7 @@ def pki(tmp_path) -> PKI:
     return make_pki(tmp_path)
 
 
+@pytest.mark.requirement("bis-3-15", "bis-3-16", "bis-3-17", "bis-3-18", "bis-5-2")
 async def test_messages_presence_and_requests_travel_in_it(server, pki):
     async with couple(server.port, pki, ["xep_0199"], romeo=OBJENC_ONLY, juliet=AUTO) as (romeo, juliet):
         messages, back = Inbox(juliet.xmpp), Inbox(romeo.xmpp)
@@ -42,6 +45,14 @@ async def test_messages_presence_and_requests_travel_in_it(server, pki):
         assert juliet.check_opaque(*WORDS) > 2
         assert romeo.unhurt
         assert juliet.unhurt
+        assert not answers(juliet.proxy, "romeo@localhost")  # nothing went wrong, so no error was sent
+        sent = [each for each in exchanged(romeo.proxy, "juliet@localhost") if each.get("from") is None]
+        assert {(each.tag.rpartition("}")[2], each.get("type"), each.get("to")) for each in sent} >= {
+            ("message", "chat", romeo.peer),
+            ("presence", None, romeo.peer),
+            ("iq", "get", romeo.peer),
+        }
+        assert not {message["id"]} & {each.get("id") for each in sent}
         wire = romeo.proxy.recorded_from_clients.joined
         assert OBJENC.encode() in wire
         assert b"multipart/signed" not in wire
@@ -54,12 +65,30 @@ async def test_who_only_knows_rfc_3923_is_answered_in_it(server, pki):
         assert juliet.report(await messages.next()).format == "rfc3923"
 
 
+@pytest.mark.requirement("bis-5-1")
 async def test_who_does_not_read_it_refuses_it(server, pki):
     more = {"formats": "rfc3923"}
-    async with couple(server.port, pki, romeo=OBJENC_ONLY, juliet=more) as (romeo, juliet):
+    async with couple(server.port, pki, ["xep_0199"], romeo=OBJENC_ONLY, juliet=more) as (romeo, juliet):
         refused = Inbox(juliet.xmpp, "e2e_error")
-        romeo.xmpp.send_message(romeo.peer, "x", mtype="chat")
+        with pytest.raises(IqError) as caught:
+            await romeo.plugin("xep_0199").send_ping(romeo.peer, timeout=5)
+        assert caught.value.condition == "service-unavailable"
         assert (await refused.next()).reason == "unsupported"
+
+
+@pytest.mark.requirement("bis-5-5", "bis-5-6", "bis-5-8", "bis-5-9")
+async def test_what_was_changed_on_the_way_is_answered_and_told(server, pki):
+    async with couple(server.port, pki, romeo=OBJENC_ONLY) as (romeo, juliet):
+        refused, rejected = Inbox(juliet.xmpp, "e2e_error"), Inbox(romeo.xmpp, "e2e_rejected")
+        message = romeo.xmpp.make_message(romeo.peer, "x", mtype="chat")
+        outer = romeo.plugin("e2e")._outbound.protected(message, "required")
+        data = outer.xml[0][1]
+        data.text = ("B" if data.text[0] == "A" else "A") + data.text[1:]
+        romeo.xmpp.send(outer)
+        assert (await refused.next()).reason == "decryption-failed"
+        assert (await rejected.next()).reason == "decryption-failed"
+        (error,) = answers(juliet.proxy, "romeo@localhost")
+        assert [child.tag.rpartition("}")[2] for child in error[-1]] == ["bad-request", "decryption-failed"]
 
 
 async def test_unsigned_it_is_taken_only_where_that_is_accepted(server, pki):
