@@ -52,7 +52,7 @@ async def test_with_his_session_romeo_notices_nothing(name, pki):
     assert Counter(each.stream for each in outcomes) == {"resumed": 8}
 
 
-@pytest.mark.parametrize("name", ["loopback", MENDED])  # ejabberd may drop a receipt: it is not to be stored
+@pytest.mark.parametrize("name", ["loopback", MENDED])
 async def test_without_his_session_each_stanza_arrives_once_or_its_sender_hears_of_it(name, pki):
     async with cut_server(name) as (port, counters), cuts(port, pki, counters, resume=False) as talk:
         outcomes = await cut_at_some(talk, 2)

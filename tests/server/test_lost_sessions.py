@@ -5,6 +5,7 @@ import pytest
 from slixmpp_e2e.errors import UnconfirmedError
 
 from .clients import Inbox, round_trip
+from .conftest import EVERY_SERVER
 from .couple import Party, couple
 from .protected import PKI, make_pki
 
@@ -35,6 +36,7 @@ async def lose(romeo: Party, *bodies: str) -> None:
     await started.next()
 
 
+@pytest.mark.parametrize("server", EVERY_SERVER, indirect=True)
 @pytest.mark.parametrize("how", [forget_session, want_no_resumption])
 async def test_what_was_never_confirmed_is_reported_and_counted_from_nothing(server, pki, how):
     async with couple(server.port, pki, reconnect=True) as (romeo, juliet):
