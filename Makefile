@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -34,6 +34,14 @@ benchmark: $(VENV)/.installed
 timing: $(VENV)/.installed
 	$(BIN)/python -m tests.security.timing
 	$(BIN)/python -m tests.security.timing_whole_way
+
+# Every bit of a protected stanza turned over, and every truncation: minutes. docs/reliability.md has the figures.
+bits: $(VENV)/.installed
+	$(BIN)/python -m tests.security.bits
+
+# 10,000 sends with something going wrong, and a search for what should have stayed secret.
+canary: $(VENV)/.installed
+	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -45,6 +45,7 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.plugin.certificate_search import CertificateResolver
+from slixmpp_e2e.plugin.metrics import Metric, MetricSource
 from slixmpp_e2e.plugin.plugin import E2EPlugin
 from slixmpp_e2e.plugin.stanzas import Downgrade, ReceiveFailure, Rejection, SendFailure
 from slixmpp_e2e.policy import Level
@@ -75,6 +76,8 @@ __all__ = [
     "Level",
     "LocalError",
     "MalformedError",
+    "Metric",
+    "MetricSource",
     "Names",
     "NoCertificateError",
     "OCSPResponse",

@@ -2,11 +2,12 @@
 
 `LocalError`: our side; nothing was sent. `RemoteError`: a stanza that arrived; it carries the stanza error
 that would answer it. Each class has a stable `code` for programs and `diagnostics()` for people. What crosses
-the network is uniform (`answer`); what the local program and the log get is exact (`code`, the text).
+the network is uniform (`answer`); what the local program and the log get is exact (`code`, the text), but that the
+log gets nothing which may have been encrypted (`summary()`).
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class E2EError(Exception):
@@ -14,15 +15,28 @@ class E2EError(Exception):
 
     code: ClassVar[str] = "error"
     advice: ClassVar[str] = ""
+    #: Words of the stanza that the error is about; they may have been encrypted, so no log has them.
+    quoted: str = ""
 
     @property
     def reason(self) -> str:
         """The stable word for what went wrong; finer than the class where the class has several."""
         return self.code
 
+    def quote(self, words: str) -> Self:
+        """Let the error say which words of a stanza it is about, and return it."""
+        self.quoted = words[:60]
+        return self
+
+    def summary(self) -> str:
+        """Say what happened and what a person can do about it, without words of a stanza: for logs."""
+        return ". ".join(part for part in (str(self) or self.code, self.advice) if part)
+
     def diagnostics(self) -> str:
         """Say what happened and what a person can do about it."""
-        return ". ".join(part for part in (str(self) or self.code, self.advice) if part)
+        if not self.quoted:
+            return self.summary()
+        return ". ".join(part for part in (f"{self}: {self.quoted!a}", self.advice) if part)
 
 
 # --------------------------------------------------------------------------- our side

@@ -98,9 +98,9 @@ def _qualified(tag: Any, default: str) -> tuple[str, str]:
         raise InvalidStanzaError("a comment or processing instruction")
     uri, brace, name = tag.rpartition("}")
     if not _XML_NAME.fullmatch(name) or name == "xmlns":
-        raise InvalidStanzaError(f"{name[:40]!r} is no XML name")
+        raise InvalidStanzaError("what is no XML name").quote(name)
     if "}" in uri or uri[1:] == _XMLNS:
-        raise InvalidStanzaError(f"{uri[1:40]!r} is no namespace that a reader takes")
+        raise InvalidStanzaError("a namespace that no reader takes").quote(uri[1:])
     namespace = uri[1:] if brace else default
     if len(namespace) + 1 + len(name) > _MAX_NAME:
         raise InvalidStanzaError("an XML name that is too long")

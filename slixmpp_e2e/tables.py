@@ -66,11 +66,6 @@ class Table(Generic[Key, Value]):
                 break
             del self._entries[first]
 
-    def update(self, key: Key, value: Value) -> None:
-        """Change a value without making it live longer."""
-        if key in self._entries:
-            self._entries[key] = self._entries[key][0], value
-
     def get(self, key: Key) -> Value | None:
         """Return the value, or None."""
         entry = self._entries.get(key)

@@ -36,7 +36,6 @@ def test_what_is_not_there_is_none():
     entries, _ = table()
     assert entries.get("a") is None
     assert entries.pop("a") is None
-    entries.update("a", 1)
     assert len(entries) == 0
 
 
@@ -47,14 +46,13 @@ def test_what_is_popped_is_gone():
     assert entries.get("a") is None
 
 
-def test_putting_it_in_again_makes_it_live_longer_and_updating_does_not():
+def test_putting_it_in_again_makes_it_live_longer():
     entries, clock = table()
     entries.put("a", 1)
     entries.put("b", 1)
     clock.time = 5
     entries.put("a", 2)
-    entries.update("b", 2)
-    assert (entries.get("a"), entries.get("b")) == (2, 2)
+    assert (entries.get("a"), entries.get("b")) == (2, 1)
     clock.time = 12
     assert (entries.get("a"), entries.get("b")) == (2, None)
 
@@ -85,7 +83,7 @@ def test_a_table_without_room_keeps_nothing():
 
 
 ACTIONS = st.lists(
-    st.tuples(st.sampled_from(["put", "get", "pop", "update"]), st.sampled_from("abcdef"), st.integers(0, 4)),
+    st.tuples(st.sampled_from(["put", "get", "pop"]), st.sampled_from("abcdef"), st.integers(0, 4)),
     max_size=60,
 )
 
@@ -106,10 +104,6 @@ def test_it_does_what_a_plain_list_of_entries_would(actions, size):
                     del model[old]
                 while len(model) > size:
                     model.popitem(last=False)
-            case "update":
-                entries.update(key, number)
-                if key in model:
-                    model[key] = model[key][0], number
             case "get":
                 assert entries.get(key) == alive
             case "pop":

@@ -34,6 +34,10 @@ class OCSPResponses:
     def __len__(self) -> int:
         return len(self._responses)
 
+    def size(self) -> int:
+        """Return how much is remembered, in entries: responses, and who signed them."""
+        return len(self) + len(self._verified)
+
     def put(self, found: OCSPResponse) -> bool:
         """Keep a response and return whether it was new. Nobody has verified it."""
         known = self._responses.get(found.identifier) or ()

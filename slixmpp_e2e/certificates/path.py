@@ -118,6 +118,10 @@ class PathValidator:
         self._intermediates = list(intermediates)
         self._cache: Recent[_Key, _Path] = Recent(_CACHE)
 
+    def size(self) -> int:
+        """Return how many paths are remembered."""
+        return len(self._cache)
+
     def validate(
         self,
         certificate: ParsedCertificate,

@@ -97,6 +97,11 @@ class RevocationChecker:
         #: Digests of lists that came along with messages, and whose path could not vouch for them again.
         self._seen: Recent[tuple[bytes, Path], bool] = Recent(_REMEMBERED)
 
+    def size(self) -> int:
+        """Return how much is remembered, in entries: answers, lists, responses, and what is asked for."""
+        own = len(self._known) + len(self._wanted) + len(self._seen)
+        return own + self.lists.size() + self.responses.size()
+
     @property
     def generation(self) -> int:
         """Return a number that grows whenever an answer may become another."""

@@ -47,6 +47,10 @@ class RevocationLists:
     def __len__(self) -> int:
         return sum(map(len, self._lists.values())) + len(self._learned)
 
+    def size(self) -> int:
+        """Return how much is remembered, in entries: lists, and which of them somebody's signature is on."""
+        return len(self) + len(self._verified)
+
     def add(self, der: bytes) -> bool:
         """Keep a list in DER and return whether it was new; raise `CertificateError`. Nobody has verified it."""
         return self.put(RevocationList.from_der(der))

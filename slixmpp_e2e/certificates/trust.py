@@ -119,6 +119,11 @@ class Authority:
         self.revocation = None if revocation is None or revocation.policy == "off" else revocation
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
 
+    def size(self) -> int:
+        """Return how much is remembered, in entries: what certificates say, paths, revocation."""
+        paths = sum(each.size() for each in self._paths.values())
+        return len(self._facts) + paths + (0 if self.revocation is None else self.revocation.size())
+
     def judge(
         self,
         jid: str,

@@ -172,6 +172,10 @@ class CertificatePool:
         for certificate in certificates:
             self.add(certificate)
 
+    def size(self) -> int:
+        """Return how much is remembered, in entries."""
+        return len(self._parsed) + len(self._known) + len(self._found)
+
     def parse(self, der: bytes) -> ParsedCertificate | None:
         """Return the certificate, or None if it can't be read; remembered either way."""
         if der in self._parsed:

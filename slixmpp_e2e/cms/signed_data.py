@@ -30,6 +30,11 @@ from slixmpp_e2e.cms.asn1 import (
 )
 from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
 from slixmpp_e2e.cms.signatures import SignatureScheme, default_scheme, read_scheme
+from slixmpp_e2e.cms.signing_certificate import (
+    are_listed,
+    read_signing_certificates,
+    signing_certificate_attribute,
+)
 from slixmpp_e2e.errors import CertificateError, MalformedError, SignatureError
 
 CONTENT_TYPE: Final = oid("1.2.840.113549.1.9.3")
@@ -87,14 +92,16 @@ class Signer:
         self._certificates = tlv(CONSTRUCTED, *sorted(each.der for each in (certificate, *self.chain)))
         self._info = self._version + identifier + digest.algorithm_identifier
         self._attributes = (_CONTENT_TYPE_IS_DATA, *attributes)
+        listed = [each.der for each in (certificate, *self.chain)]
+        self._attributes_along = (*self._attributes, signing_certificate_attribute(listed))
 
-    def signer_info(self, content: bytes, moment: datetime) -> bytes:
-        """Return the SignerInfo for `content` (RFC 5652 5.3)."""
+    def signer_info(self, content: bytes, moment: datetime, *, certificates: bool = False) -> bytes:
+        """Return the SignerInfo for `content` (RFC 5652 5.3); with `certificates` it says which come along."""
         digest = self.scheme.digest.digest(content)
         attributes = b"".join(
             sorted(
                 (
-                    *self._attributes,
+                    *(self._attributes_along if certificates else self._attributes),
                     sequence(SIGNING_TIME, tlv(SET, time(moment))),
                     sequence(MESSAGE_DIGEST, self.scheme.digest.attribute_value(digest)),
                 )
@@ -116,7 +123,7 @@ class Signer:
             self._digests,
             sequence(ID_DATA) if detached else sequence(ID_DATA, tlv(CONSTRUCTED, octet_string(content))),
             self._certificates if certificates else b"",
-            tlv(SET, self.signer_info(content, moment)),
+            tlv(SET, self.signer_info(content, moment, certificates=certificates)),
         )
 
 
@@ -186,6 +193,8 @@ class SignedData:
     size: int
     #: Revocation lists that came along; nothing says that they are good.
     crls: tuple[bytes, ...] = ()
+    #: Everything that stands where the certificates are, whatever it is.
+    came_along: tuple[bytes, ...] = ()
 
     @property
     def holds_certificates_only(self) -> bool:
@@ -232,6 +241,17 @@ class SignedData:
             if info.attributes[MESSAGE_DIGEST] != digest:
                 raise SignatureError("the content is not the one that was signed", reason="invalid")
         return signed, signers[0]
+
+    def check_listed(self, signer: VerifiedSigner) -> None:
+        """Raise `SignatureError` if the signer lists what comes along, and this is not it.
+
+        Only what has verified says that (`verify`). It matters where the object came in an envelope: see
+        `cms.signing_certificate`.
+        """
+        if not are_listed(
+            self.came_along, signer.certificate.der, read_signing_certificates(signer.attributes)
+        ):
+            raise SignatureError("the certificates are not those that the signer lists", reason="invalid")
 
 
 def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> VerifiedSigner:
@@ -295,6 +315,7 @@ def _read_content_info(whole: Reader) -> SignedData:
         tuple([_read_signer_info(info) for info in infos]),
         whole.position,
         _sequences(crls),  # the others are OCSP answers and the like
+        tuple(certificates),
     )
 
 

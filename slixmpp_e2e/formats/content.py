@@ -74,7 +74,7 @@ def read_content(
             dated = _dated(None if signing_time is None else from_datetime(signing_time))
             return Content(_read_stanza(entity, outer, addressed=False), dated)
         case other:
-            raise RefusedError(f"an object of type {other[:60]}", reason="unsupported")
+            raise RefusedError("an object of a type that is not read", reason="unsupported").quote(other)
 
 
 def _dated(timestamp: int | None) -> int:
@@ -109,7 +109,7 @@ def _read_mapped(message: cpim.CPIMMessage, entity: mime.Entity, outer: Outer, *
             return mapping.read_text(message, entity, outer, early_draft=True)
         case "presence", media_type if media_type == pidf.MEDIA_TYPE or (early and media_type == _EARLY_XML):
             return presence.read_presence(entity, outer)[0]
-    raise RefusedError(f"content of type {entity.media_type[:60]}", reason="unsupported")
+    raise RefusedError("content of a type that is not read", reason="unsupported").quote(entity.media_type)
 
 
 def _read_stanza(entity: mime.Entity, outer: Outer, *, addressed: bool) -> Element:

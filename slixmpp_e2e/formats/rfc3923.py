@@ -194,9 +194,11 @@ class Opener:
             raise SignatureError("something follows the closing boundary", reason="invalid")
         return self._verify_detached(parts, entity)
 
-    def _verify_detached(self, parts: mime.MultipartSigned, entity: mime.Entity) -> Opened:
+    def _verify_detached(
+        self, parts: mime.MultipartSigned, entity: mime.Entity, *, inside: bool = False
+    ) -> Opened:
         der = parts.signature.decoded_body()
-        opened, size = self._verify(der, parts.content)
+        opened, size = self._verify(der, parts.content, inside=inside)
         if size != len(der):
             raise SignatureError("something follows the signature", reason="invalid")
         announced = mime.announced_digests(entity)
@@ -204,7 +206,9 @@ class Opener:
             raise SignatureError("another digest was announced than was used", reason="invalid")
         return opened
 
-    def _verify(self, der: bytes, content: bytes | None, *, outermost: bool = False) -> tuple[Opened, int]:
+    def _verify(
+        self, der: bytes, content: bytes | None, *, outermost: bool = False, inside: bool = False
+    ) -> tuple[Opened, int]:
         try:
             signed = parse_signed_data(der)
         except MalformedError as error:
@@ -214,6 +218,8 @@ class Opener:
         if (signed.content is None) == (content is None):
             raise SignatureError("the signed content is missing, or there twice", reason="malformed")
         verified, signer = signed.verify(self.pool, content=content, allow_sha1=self.allow_sha1)
+        if inside:
+            signed.check_listed(signer)
         digests = frozenset(info.scheme.digest.name for info in signed.signer_infos)
         return Opened(verified, signer, signed.certificates, None, digests, signed.crls), signed.size
 
@@ -256,20 +262,20 @@ class Opener:
     def _open_inside(self, plaintext: bytes) -> tuple[Opened, int]:
         """Verify the signed object in a plaintext of unknown end, and return where it ends."""
         if plaintext.startswith(b"\x30"):  # a SignedData without a MIME header
-            return self._verify(plaintext, None)
+            return self._verify(plaintext, None, inside=True)
         entity = mime.parse_entity(plaintext)
         if entity.media_type == "multipart/signed":
             parts = mime.split_signed(entity)
-            return self._verify_detached(parts, entity), parts.end
+            return self._verify_detached(parts, entity, inside=True), parts.end
         if entity.media_type not in mime.PKCS7_MIME:
             raise SignatureError("the encrypted object is not signed", reason="unsigned")
         if entity.transfer_encoding == "base64":
             der, end = mime.base64_prefix(plaintext, entity.body_start)
-            opened, size = self._verify(der, None)
+            opened, size = self._verify(der, None, inside=True)
             if size != len(der):
                 raise MalformedError("something follows the signed object")
             return opened, end
-        opened, size = self._verify(entity.body, None)
+        opened, size = self._verify(entity.body, None, inside=True)
         return opened, entity.body_start + size
 
     @staticmethod

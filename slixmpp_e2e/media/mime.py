@@ -78,7 +78,7 @@ class Entity:
             case "quoted-printable":
                 return binascii.a2b_qp(self.body)
             case other:
-                raise MalformedError(f"an unknown transfer encoding: {other[:40]}")
+                raise MalformedError("an unknown transfer encoding").quote(other)
 
 
 def parse_entity(data: bytes) -> Entity:
@@ -104,7 +104,7 @@ def parse_entity(data: bytes) -> Entity:
             raise MalformedError("a line that is no MIME header field")
         current = name.decode("ascii").lower()
         if current in fields:
-            raise MalformedError(f"the field {current[:40]} stands twice")
+            raise MalformedError("a MIME header field that stands twice").quote(current)
         fields[current] = _text(value).strip()
     media_type, parameters = parse_content_type(fields.get("content-type", "text/plain"))
     return Entity(data, media_type, parameters, fields, at)

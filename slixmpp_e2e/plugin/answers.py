@@ -14,8 +14,8 @@ from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_ji
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.tables import Table
 
-#: Answers to messages and presence of one bare JID in a minute.
-_PER_MINUTE: Final = 10
+#: Seconds from one answer to messages and presence of a bare JID to the next.
+PAUSE: Final = 10
 _SENDERS: Final = 10_000
 
 
@@ -29,10 +29,14 @@ class Answers:
     #: Answer messages and presence at all; an iq is always answered (RFC 6120 8.2.3).
     enabled: bool = True
     now: Callable[[], float] = time.monotonic
-    _recent: Table[str, int] = field(init=False)
+    #: Bare JIDs that were answered a moment ago.
+    _recent: Table[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._recent = Table(60, _SENDERS, self.now)
+        self._recent = Table(PAUSE, _SENDERS, self.now)
+
+    def __len__(self) -> int:
+        return len(self._recent)
 
     def answer(self, stanza: Stanza, error: E2EError, *, silent: bool = False) -> None:
         """Answer a refused stanza, if it may be answered.
@@ -60,13 +64,9 @@ class Answers:
         sender = stanza["from"]
         if not (self._sees_our_presence(stanza) or self.protection.trusts_somebody_as(sender)):
             return False
-        sent = self._recent.get(sender.bare) or 0
-        if sent >= _PER_MINUTE:
+        if self._recent.get(sender.bare):
             return False
-        if sent == 0:
-            self._recent.put(sender.bare, 1)
-        else:
-            self._recent.update(sender.bare, sent + 1)
+        self._recent.put(sender.bare, True)
         return True
 
     def _sees_our_presence(self, stanza: Stanza) -> bool:

@@ -15,9 +15,10 @@ from xml.etree.ElementTree import Element
 
 from slixmpp import JID, Iq, Message, Presence
 
-from slixmpp_e2e.errors import E2EError, StoreError
+from slixmpp_e2e.errors import E2EError, RefusedError, StoreError
 from slixmpp_e2e.namespaces import STREAMS
 from slixmpp_e2e.outer import PAYLOADS
+from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
@@ -93,8 +94,24 @@ class Arrivals:
     def _drop(self, stanza: Any, error: Exception) -> None:
         """Log what went wrong, and deliver nothing: nothing that arrives may end the stream."""
         sender = stanza.xml.get("from")
-        log.error("a stanza from %s could not be judged and was dropped", sender, exc_info=error)
+        log.error("a stanza from %s could not be judged and was dropped: %s", sender, where(error))
         self.stats["internal_errors"] += 1
+        self._answer_request(stanza, RefusedError("it could not be judged"))
+
+    def _answer_request(self, stanza: Any, error: E2EError) -> None:
+        """Answer a request that nobody judged: its sender waits for that (RFC 6120 8.2.3). Never raises."""
+        if not isinstance(stanza, Iq):
+            return
+        try:
+            self.inbound.answers.answer(stanza, error)
+        except Exception as failure:  # noqa: BLE001 see `_drop`
+            sender = stanza.xml.get("from")
+            log.error("a request from %s has no answer: %s", sender, where(failure))  # noqa: TRY400 without its text
+
+    def abandon(self, stanza: Stanza, error: E2EError) -> None:
+        """Tell the program that a stanza will not be judged, and whoever waits for an answer that there is none."""
+        self.inbound.tell(stanza, error)
+        self._answer_request(stanza, error)
 
     def close(self) -> tuple[asyncio.Task[None], ...]:
         """Tell what is not judged; return what tells it as it ends. Then only what failed locally is delivered."""
@@ -124,7 +141,7 @@ class _Arrival:
     def abandon(self) -> None:
         """See `lanes.Job`; the server believes that we have it, so the program hears of it."""
         error = StoreError("the plugin was switched off while this waited to be judged")
-        self.arrivals.inbound.tell(self.stanza, error)
+        self.arrivals.abandon(self.stanza, error)
 
 
 def _lane_of(stanza: Stanza) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
 
 from slixmpp import JID
+from slixmpp.exceptions import XMPPError
 
 from slixmpp_e2e.certificates.store import CERTIFICATES_PER_JID
 from slixmpp_e2e.errors import StoreError
@@ -124,7 +125,9 @@ class CertificateSearch:
             async with asyncio.timeout(self.patience):
                 found = bounded(await resolver.find(jid))
         except Exception as error:  # noqa: BLE001 whatever somebody else's code raises
-            log.info("%s did not find the certificate of %s: %r", type(resolver).__name__, jid.bare, error)
+            log.info(
+                "%s did not find the certificate of %s: %s", type(resolver).__name__, jid.bare, _why(error)
+            )
             return False
         try:
             await self.opening.take_certificates(found, jid, at_once=CERTIFICATES_PER_JID)
@@ -133,3 +136,9 @@ class CertificateSearch:
         except StoreError as error:
             log.warning("a certificate of %s was found, and can't be kept: %s", jid.bare, error.diagnostics())
         return await self.opening.can_encrypt_to(jid)
+
+
+def _why(error: Exception) -> str:
+    """Say what a resolver raised; the text of slixmpp's exceptions is a whole stanza."""
+    said = error.condition if isinstance(error, XMPPError) else str(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

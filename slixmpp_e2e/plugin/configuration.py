@@ -80,6 +80,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "hints": True,
     "fallback_body": None,
     "max_stanza_size": 200_000,
+    "debug_plaintext": False,
     "clock": time.time_ns,
 }
 
@@ -126,6 +127,7 @@ _TYPES: Final[dict[str, Any]] = {
     "hints": bool,
     "fallback_body": (str, type(None)),
     "max_stanza_size": int,
+    "debug_plaintext": bool,
     "clock": Callable,
 }
 #: What no complaint quotes.

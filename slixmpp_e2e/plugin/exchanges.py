@@ -71,7 +71,7 @@ class Exchanges:
             self._received,
             self._fluent,
         )
-        return sum(len(table) for table in tables)
+        return sum(len(table) for table in tables) + len(self.rooms)
 
     # ------------------------------------------------------------------ leaving
 

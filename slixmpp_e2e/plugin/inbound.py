@@ -197,7 +197,7 @@ class Inbound:
     def tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:
         """Tell the program that a stanza was not delivered."""
         self.stats[f"refused_{error.reason}"] += 1
-        log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.diagnostics())
+        log.info("refused a stanza from %s: %s", stanza.xml.get("from"), error.summary())
         skew = error.skew if isinstance(error, TimestampError) else None
         self.xmpp.event("e2e_error", ReceiveFailure(stanza, error, stale, skew))
         if error.reason == "certificate-changed":

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from slixmpp_e2e.plugin.discretion import where
+
 log = logging.getLogger(__name__)
 
 #: How much waits until the stream is no longer read, and until it is again.
@@ -75,8 +77,8 @@ class Lanes:
         except asyncio.CancelledError:
             job.abandon()
             raise
-        except Exception:
-            log.exception("something for %s was not done", name)
+        except Exception as error:  # noqa: BLE001 those behind it have nothing to do with it
+            log.error("something for %s was not done: %s", name, where(error))  # noqa: TRY400 without its text
             job.abandon()
         finally:
             self._one_less()

@@ -22,6 +22,7 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.leaving import Format, Plan
 from slixmpp_e2e.namespaces import EME, HINTS, LIMITS
 from slixmpp_e2e.outer import MUC_JOIN, TO_BARE_JID, never_protected
+from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.resumption import Resumption
@@ -180,6 +181,25 @@ class Outbound:
             raise UnprotectableError(why)
         return Level.OFF
 
+    def may_be_protected(self, stanza: Stanza) -> bool:
+        """Tell whether a stanza of ours is perhaps not to be seen by others; nothing is looked up.
+
+        It is for logs: what is about to be sent, now or later, in clear or not.
+        """
+        try:
+            to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
+            asked = level_of(stanza)
+            if not to.bare or asked is Level.OFF:
+                return False
+            if asked is not None or self.policy.level(to, kind) is not Level.OFF:
+                return not (never_protected(kind, kind_type, to) and kind_type != "error")
+            known = self.exchanges.level_owed(stanza) if isinstance(stanza, Iq) else None
+            return known is not None or (
+                kind_type == "error" and self.exchanges.outer_id(to, stanza["from"], stanza["id"]) is not None
+            )
+        except ValueError:  # an address that is none
+            return True
+
     def bare_error(self, stanza: Stanza) -> Stanza:
         """Return an error stanza without anything that an inner stanza may have left in it (invariant 1).
 
@@ -301,10 +321,10 @@ class Outbound:
         self.stats["send_failed"] += 1
         if isinstance(error, E2EError):
             known: E2EError = error
-            log.warning("not sent to %s: %s", stanza.xml.get("to"), error.diagnostics())
+            log.warning("not sent to %s: %s", stanza.xml.get("to"), error.summary())
         else:
             known = LocalError(f"protecting the stanza failed ({type(error).__name__})")
-            log.error("not sent to %s: protecting it failed", stanza.xml.get("to"), exc_info=error)
+            log.error("not sent to %s: protecting it failed: %s", stanza.xml.get("to"), where(error))
         self.xmpp.event("e2e_send_failed", SendFailure(stanza, known))
         if isinstance(stanza, Iq):
             self._fail_iq(stanza, known)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sized
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -22,12 +22,14 @@ from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.configuration import DEFAULTS, build_protection, check_options
 from slixmpp_e2e.plugin.decisions import Decisions
 from slixmpp_e2e.plugin.departures import Departures
+from slixmpp_e2e.plugin.discretion import Discretion
 from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.format_choice import FormatChoice, read_choices, read_formats
 from slixmpp_e2e.plugin.forwarded import Forwarded
 from slixmpp_e2e.plugin.hosting import announce, check_hosted, check_own_jids, withdraw
 from slixmpp_e2e.plugin.inbound import Inbound
+from slixmpp_e2e.plugin.metrics import Metric, counters, gauges
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
@@ -87,6 +89,7 @@ class E2EPlugin(BasePlugin):
     _formats: FormatChoice
     _closing: asyncio.Task[None]
     _inbound: Inbound
+    _answers: Answers
     _arrivals: Arrivals
     _resumption: Resumption
     _requests: CertificateRequests
@@ -95,6 +98,7 @@ class E2EPlugin(BasePlugin):
     _search: CertificateSearch
     _publication: Publication
     _own_devices: OwnDevices
+    _discretion: Discretion
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -111,6 +115,9 @@ class E2EPlugin(BasePlugin):
             self.protection.store.close()
             raise
         self._place()
+        self._discretion = Discretion(self.xmpp, self._outbound.may_be_protected)
+        if not self.config["debug_plaintext"]:
+            self._discretion.start()
         for event, handler in self._handlers():
             self.xmpp.add_event_handler(event, handler)
         if self.xmpp.session_bind_event.is_set():  # slixmpp has called `session_bind` already, too early
@@ -158,14 +165,14 @@ class E2EPlugin(BasePlugin):
         )
         self._search.settle = self._revocation.settle
         parking.look_for = self._revocation.find
-        answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
+        self._answers = Answers(xmpp, protection, self._counters, enabled=config["send_errors"])
         self._inbound = Inbound(
             xmpp,
             protection,
             opening,
             policy,
             exchanges,
-            answers,
+            self._answers,
             Forwarded(xmpp, protection, opening, policy),
             self._requests,
             self._downgrades,
@@ -250,6 +257,7 @@ class E2EPlugin(BasePlugin):
         ending = (*self._departures.close(), *self._arrivals.close())
         self._worker.close()
         self._unplace("out", "out_sync")
+        self._discretion.stop()
         for event, handler in self._handlers():
             self.xmpp.del_event_handler(event, handler)
         if "xep_0030" in self.xmpp.plugin:
@@ -402,12 +410,22 @@ class E2EPlugin(BasePlugin):
 
     def stats(self) -> Mapping[str, int]:
         """Return counters of what was done, and the sizes of the tables."""
+        return {each.name: each.value for each in self.metrics()}
+
+    def metrics(self) -> Iterable[Metric]:
+        """Return what `stats` returns, and of each number whether it is a counter: see `MetricSource`."""
+        return (*counters(self._counters), *gauges(self._sizes()))
+
+    def _sizes(self) -> Mapping[str, int]:
+        protection = self.protection
+        peers: tuple[Sized, ...] = (self._requests, self._search, self._downgrades, self._formats)
         return {
-            **self._counters,
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),
             "parked": len(self._outbound.parking),
             "waiting": len(self._arrivals.lanes) + len(self._departures),
-            "peers": self.protection.size() + len(self._requests) + len(self._search) + len(self._downgrades),
+            "answered_lately": len(self._answers),
+            "peers": protection.size() + sum(map(len, peers)),
+            "certificates": protection.peers.pool.size() + protection.authority.size(),
             "mirrored": len(self._mirror) if self._mirror is not None else 0,
         }

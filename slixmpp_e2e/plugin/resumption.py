@@ -108,7 +108,7 @@ class Resumption:
         try:
             outer.xml[list(outer.xml).index(payload)] = self.reseal(known.stanza, known.level)
         except LocalError as error:
-            log.warning("not sealed again for %s: %s", outer["to"], error.diagnostics())
+            log.warning("not sealed again for %s: %s", outer["to"], error.summary())
 
     def _report_unconfirmed(self) -> None:
         """Report what the server never acknowledged: slixmpp is about to forget it."""

@@ -243,6 +243,12 @@ def report_of(stanza: Any) -> SecurityReport | None:
     return report
 
 
+def inner_report_of(stanza: Any) -> SecurityReport | None:
+    """Return what was proven about the stanza inside a carbon or archive result that was opened, or None."""
+    report: SecurityReport | None = getattr(stanza, "_inner_report", None)
+    return report
+
+
 def level_of(stanza: Stanza) -> Level | None:
     """Return the level that was asked for this very stanza, or None."""
     level: Level | None = getattr(stanza, _LEVEL, None)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from asn1crypto import cms as asn1crypto_cms
+from asn1crypto import tsp  # noqa: F401 knows more signed attributes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,6 +148,8 @@ def test_asn1crypto_reads_the_same_structure(
     assert info["signature"].native == our_info.signature
     assert info["signed_attrs"].untag().dump() == our_info.signed_attributes
     attributes = {each["type"].native: each["values"].native for each in info["signed_attrs"]}
+    (listed,) = attributes.pop("signing_certificate_v2")
+    assert [each["cert_hash"] for each in listed["certs"]][:1] == [by.certificate.fingerprint]
     assert attributes == {
         "content_type": ["data"],
         "message_digest": [SCHEMES[scheme].digest.digest(CONTENT)],

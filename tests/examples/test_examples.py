@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 
+from slixmpp_e2e import Metric
 from tests.server.clients import Clients, Inbox, close, connect, round_trip, without_tls
 from tests.server.conftest import clients, prosody_configuration, server  # noqa: F401 fixtures
 from tests.server.protected import PKI, introduce, make_pki, protect
@@ -99,3 +100,19 @@ async def test_the_component_answers_protected_questions(server, clients, pki): 
         assert (await strange.next())["body"] == "Please sign and encrypt your question."
     finally:
         await close(library)
+
+
+def test_prometheus_sees_the_counters_and_sizes_of_a_source():
+    """The plugin is one (tests/plugin/test_metrics.py); what asks it is that of prometheus-client."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    class Source:
+        def metrics(self):
+            return [Metric("refused_other-recipient", 2, "counter"), Metric("peers", 7, "gauge")]
+
+    registry = CollectorRegistry()
+    registry.register(load("metrics").E2ECollector(Source(), "juliet@localhost"))
+    shown = generate_latest(registry).decode().splitlines()
+    assert 'slixmpp_e2e_refused_other_recipient_total{account="juliet@localhost"} 2.0' in shown
+    assert 'slixmpp_e2e_peers{account="juliet@localhost"} 7.0' in shown
+    assert "# TYPE slixmpp_e2e_peers gauge" in shown

@@ -76,7 +76,7 @@ def key_of(files: PKI, name: str) -> Any:
 
 def from_romeo(by: Protection, body: str = "Good morrow") -> str:
     element = stanza(f"<message type='chat' id='m1'><body>{body}</body></message>")
-    return by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED)
+    return by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED).text
 
 
 def opened(by: Protection, text: str, **how: Any) -> Any:

@@ -84,7 +84,7 @@ def test_whom_it_answers_learns_it_from_the_signature_and_uses_it(pki, juliet, r
 
 def protect_back(by: Protection) -> str:
     element = stanza("<message type='chat' id='m2'><body>Neither, fair maid</body></message>")
-    return by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED)
+    return by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED).text
 
 
 def test_our_own_copy_is_read_too(pki, receiver, juliet, entity, clock, kind):

@@ -19,7 +19,7 @@ from .wire import answers, exchanged
 
 pytestmark = [pytest.mark.server, pytest.mark.parametrize("server", ["prosody"], indirect=True)]
 
-PER_MINUTE = 10
+REPLAYS = 16
 
 
 @pytest.fixture(scope="module")
@@ -155,18 +155,18 @@ async def test_a_carbon_of_what_cannot_be_opened_is_not_answered(two, clients):
 # --------------------------------------------------------------------------- how often
 
 
-async def test_replays_are_answered_ten_times_a_minute_and_an_iq_beyond_that(two):
+async def test_replays_are_answered_once_in_ten_seconds_and_an_iq_beyond_that(two):
     romeo, juliet = two
     inbox = Inbox(juliet.xmpp)
     outer = await romeo.plugin("e2e").protect(romeo.xmpp.make_message(JULIET, "once", mtype="chat"))
-    for _ in range(PER_MINUTE + 6):
+    for _ in range(REPLAYS):
         outer.send()
     await answer_to_iq(romeo.xmpp)
-    *repeated, iq = answers(juliet.proxy, "romeo@localhost")
-    assert [answer.get("id") for answer in repeated] == [outer["id"]] * PER_MINUTE
-    assert all(answer[0].find(f"{{{E2E}}}bad-timestamp") is not None for answer in repeated)
+    repeated, iq = answers(juliet.proxy, "romeo@localhost")
+    assert repeated.get("id") == outer["id"]
+    assert repeated[0].find(f"{{{E2E}}}bad-timestamp") is not None
     assert iq.tag == f"{{{CLIENT}}}iq"
-    assert juliet.failures.reasons == ["seen"] * (PER_MINUTE + 5) + ["malformed"]
+    assert juliet.failures.reasons == ["seen"] * (REPLAYS - 1) + ["malformed"]
     assert (await inbox.next())["body"] == "once"
     assert inbox.empty
 

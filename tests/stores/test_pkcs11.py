@@ -203,7 +203,7 @@ class TestWhatIsAnnounced:
             pki, Entity("romeo", key, entity.certificate), Clock(), peers=[juliet], encrypt_to_self=True
         )
         element = stanza("<message type='chat' id='m2'><body>Neither, fair maid</body></message>")
-        text = by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED)
+        text = by.protect(element, sender=ROMEO, recipient=JULIET, level=Level.REQUIRED).text
         copy = unprotect(by, text, outer(sender=ROMEO, recipient=JULIET))
         assert copy.report.key_management_algorithm == "rsa-pkcs1"
 

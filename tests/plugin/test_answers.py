@@ -1,0 +1,92 @@
+"""Nobody makes an amplifier of us: how often a failure is answered (ARCHITECTURE invariant 14)."""
+
+from typing import Any
+
+import pytest
+import slixmpp
+
+from slixmpp_e2e.errors import MalformedError
+from slixmpp_e2e.plugin.answers import PAUSE, Answers
+from tests.plugin.test_filters import Filtered
+from tests.plugin.test_refusals import ROMEO
+from tests.server.protected import PKI, make_pki
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+class Answering:
+    """Juliet, whose clock stands still until somebody moves it."""
+
+    def __init__(self, pki: PKI, *, knows: str = "romeo") -> None:
+        self.time = 1000.0
+        self.juliet = Filtered(pki, "juliet", knows)
+        self.answers: Answers = self.juliet.plugin._inbound.answers
+        self.answers.now = lambda: self.time
+        self.answers.__post_init__()
+
+    def fails(self, sender: str = ROMEO, kind: type = slixmpp.Message, **more: Any) -> int:
+        """Let a stanza fail; return how many answers there are by then."""
+        stanza = kind(self.juliet.xmpp, sfrom=sender, sto="juliet@localhost/juliet", recv=True, **more)
+        stanza["id"] = "x"
+        self.answers.answer(stanza, MalformedError("nonsense"))
+        return len(self.juliet.sent)
+
+
+async def test_a_sender_whose_stanzas_keep_failing_is_answered_once_in_ten_seconds(pki):
+    answering = Answering(pki)
+    assert PAUSE == 10
+    assert [answering.fails() for _ in range(20)] == [1] * 20
+    answering.time += 9.99
+    assert answering.fails() == 1  # what failed meanwhile does not make it later
+    answering.time += 0.01
+    assert [answering.fails() for _ in range(20)] == [2] * 20
+
+
+async def test_presence_counts_with_messages_and_all_resources_together(pki):
+    answering = Answering(pki)
+    assert answering.fails() == 1
+    assert answering.fails(kind=slixmpp.Presence) == 1
+    assert answering.fails("romeo@localhost/elsewhere") == 1
+    assert answering.fails("ROMEO@localhost") == 1
+
+
+async def test_one_sender_does_not_use_up_the_answer_of_another(pki):
+    answering = Answering(pki)
+    answering.juliet.xmpp.roster["juliet@localhost"].add("mercutio@localhost", afrom=True)
+    assert answering.fails() == 1
+    assert answering.fails("mercutio@localhost/m") == 2
+
+
+@pytest.mark.parametrize("kind", ["get", "set"])
+async def test_a_request_is_always_answered_and_uses_up_nothing(pki, kind):
+    answering = Answering(pki)
+    requests = [answering.fails(kind=slixmpp.Iq, stype=kind) for _ in range(50)]
+    assert requests == list(range(1, 51))
+    assert answering.fails() == 51
+    assert answering.fails(kind=slixmpp.Iq, stype=kind) == 52
+
+
+async def test_a_request_that_could_not_be_judged_is_answered(pki, monkeypatch):
+    """Whatever it was that nobody foresaw."""
+    juliet = Filtered(pki, "juliet", "romeo")
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(juliet.plugin._inbound), "_judge_addressed", fail)
+    for kind in (slixmpp.Message, slixmpp.Iq):
+        stanza = kind(juliet.xmpp, sfrom=ROMEO, stype="get" if kind is slixmpp.Iq else "chat", recv=True)
+        stanza["id"] = "x"
+        assert juliet.unseal(stanza) is None
+    (answer,) = juliet.sent
+    assert (answer["id"], answer["type"], answer["error"]["condition"]) == ("x", "error", "not-acceptable")
+
+
+async def test_a_result_that_could_not_be_judged_is_not_answered(pki, monkeypatch):
+    juliet = Filtered(pki, "juliet", "romeo")
+    monkeypatch.setattr(type(juliet.plugin._inbound), "_judge_addressed", lambda *_: 1 / 0)
+    assert juliet.unseal(slixmpp.Iq(juliet.xmpp, sfrom=ROMEO, stype="result", recv=True)) is None
+    assert not juliet.sent
