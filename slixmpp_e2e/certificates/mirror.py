@@ -29,6 +29,8 @@ from slixmpp_e2e.waiting import NotYet
 
 #: Seconds that what was fetched is used for: how long it may take until another process' decision counts here.
 FRESH: Final = 2.0
+#: Seconds that it counts that nothing was found: for the step that asked. Another process may be about to learn it.
+_ABSENT: Final = 0.05
 _SIZE: Final = 4096
 
 
@@ -177,7 +179,7 @@ class Mirror:
     async def _find(self, identifier: bytes) -> None:
         await self._open()
         found = await self.shared.find_certificates(identifier)
-        self._found.put(identifier, (self._now() + FRESH, found))
+        self._found.put(identifier, (self._now() + (FRESH if found else _ABSENT), found))
 
     # ------------------------------------------------------------------ writing
 

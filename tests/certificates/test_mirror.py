@@ -150,6 +150,15 @@ class TestReading:
         await mirror.keep(JULIET)
         assert await patiently(lambda: mirror.find_certificates(identifier)) == (juliet.parsed.der,)
 
+    async def test_what_another_process_learns_is_found_soon(self, mirror, shared, clock, juliet: Entity):
+        identifier = juliet.parsed.issuer_and_serial
+        assert await patiently(lambda: mirror.find_certificates(identifier)) == ()
+        shared.store.add_certificate(JULIET, (juliet.parsed.der,))
+        clock.now += 0.1
+        assert await patiently(lambda: mirror.find_certificates(identifier)) == (juliet.parsed.der,)
+        clock.now += 0.1
+        assert mirror.find_certificates(identifier) == (juliet.parsed.der,)
+
     async def test_what_only_the_store_itself_answers(self, mirror):
         for ask in (
             lambda: mirror.admit(JULIET, b"x", 1, 1),

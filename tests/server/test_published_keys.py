@@ -439,9 +439,10 @@ class TestResolvers:
         await round_trip(romeo)
         assert hanging.asked == [JULIET]
         assert of_ours()
+        plugin = romeo.plugin["e2e"]
         romeo.plugin.disable("e2e")
         assert [each.stanza["body"] for each in failures.sent] == ["last words"]
-        await asyncio.sleep(0)
+        await plugin._closing
         assert of_ours() == set()
 
     async def test_a_question_that_is_given_up_leaves_nothing_behind(self, server, clients, pki):
