@@ -38,6 +38,10 @@ class Answers:
     def __len__(self) -> int:
         return len(self._recent)
 
+    def forget(self) -> None:
+        """Answer everybody as if nobody had been answered lately."""
+        self._recent = Table(PAUSE, _SENDERS, self.now)
+
     def answer(self, stanza: Stanza, error: E2EError, *, silent: bool = False) -> None:
         """Answer a refused stanza, if it may be answered.
 

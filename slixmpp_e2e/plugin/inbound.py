@@ -191,7 +191,7 @@ class Inbound:
         try:
             await patiently(lambda: self.answers.answer(stanza, error, silent=takes_unsigned))
         except StoreError as unknown:  # whether he may be told: so he is not
-            log.info("%s is not answered: %s", stanza.xml.get("from"), unknown.diagnostics())
+            log.info("%s is not answered: %s", stanza.xml.get("from"), unknown.summary())
         return None
 
     def tell(self, stanza: Stanza, error: E2EError, stale: Stanza | None = None) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from slixmpp_e2e import Metric, MetricSource
-from slixmpp_e2e.plugin.departures import _take
 from slixmpp_e2e.tables import Recent, Table
 from tests.plugin.test_filters import Filtered, carry
 from tests.server.protected import PKI, make_pki
@@ -77,12 +76,3 @@ async def test_counters_are_told_from_sizes(pki):
     assert found["refused_seen"] == Metric("refused_seen", 1, "counter")
     assert {name for name, each in found.items() if each.kind == "gauge"} == SIZES
     assert juliet.plugin.stats() == {name: each.value for name, each in found.items()}
-
-
-def test_who_wrote_once_is_not_counted_for_ever():
-    counts: Counter[str] = Counter({"juliet": 2})
-    _take(counts, "juliet", 1)
-    assert counts == {"juliet": 1}
-    _take(counts, "juliet", 1)
-    _take(counts, "romeo", 0)
-    assert list(counts) == []

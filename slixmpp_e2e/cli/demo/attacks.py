@@ -116,6 +116,9 @@ class _Trial:
         self._victim = victim
         self._from_client = len(victim.wire.from_client)
         victim.wire.newly_arrived()  # what came before is not our concern
+        victim.client.plugin[
+            "e2e"
+        ].forget_answers()  # as if it were ten seconds later: else he would not answer again
 
     async def end(
         self,
