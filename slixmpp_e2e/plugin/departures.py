@@ -20,7 +20,7 @@ from slixmpp_e2e.leaving import Plan
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.outbound import Outbound
-from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, is_sealed, level_of, type_of
+from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, has_stream, is_sealed, level_of, type_of
 from slixmpp_e2e.plugin.worker import Worker
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.waiting import NotYet, patiently
@@ -49,15 +49,15 @@ class Departures:
 
     def hold(self, stanza: Any) -> Any:
         """Return what goes on to the other filters: a stanza whose turn it is, there being a stream, or None."""
-        has_stream, parking = self._has_stream, self.outbound.parking
+        there_is, parking = has_stream(self.xmpp), self.outbound.parking
         if isinstance(stanza, Departure):
-            return stanza if has_stream else None  # `resume` sends it again
+            return stanza if there_is else None  # `resume` sends it again
         if isinstance(stanza, Turn):
-            return parking.next(stanza.jid) if has_stream else None
+            return parking.next(stanza.jid) if there_is else None
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            if not has_stream:
+            if not there_is:
                 if _makes_session(stanza):
                     return stanza
                 parking.hold(stanza)
@@ -68,13 +68,6 @@ class Departures:
         except Exception as error:  # noqa: BLE001 see `seal`
             self.outbound.fail(stanza, error)
         return None
-
-    @property
-    def _has_stream(self) -> bool:
-        """Whether `XMLStream.send()` would not keep a stanza back: what comes by now is not lost."""
-        return getattr(self.xmpp, "_always_send_everything", False) or getattr(
-            self.xmpp, "_session_started", True
-        )
 
     def resume(self, _event: Any = None) -> None:
         """Send what was held: there is a stream again. slixmpp may have emptied its queue meanwhile."""
@@ -190,7 +183,8 @@ class Departures:
         """Put a vehicle on its way; return whether it left, or whether it took too long."""
         self._vehicles[id(vehicle)] = vehicle
         try:
-            self.xmpp.send(vehicle)
+            if has_stream(self.xmpp):  # else it would wait before what slixmpp is about to send again
+                self.xmpp.send(vehicle)
             return await vehicle.over
         finally:
             del self._vehicles[id(vehicle)]

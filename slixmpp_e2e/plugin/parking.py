@@ -19,7 +19,7 @@ from slixmpp import JID
 
 from slixmpp_e2e.errors import NoCertificateError, StoreError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.plugin.stanzas import Stanza, Turn
+from slixmpp_e2e.plugin.stanzas import Stanza, Turn, has_stream
 from slixmpp_e2e.waiting import NotYet, patiently
 
 #: How many may wait for the certificate of a JID, and for all of them.
@@ -123,6 +123,8 @@ class Parking:
 
     def _send_turns(self, jid: str, queue: _Queue, count: int) -> None:
         if queue.deadline is not None or queue.loading is not None:
+            return
+        if not has_stream(self.xmpp):  # `resume` does it: behind what slixmpp sends again then
             return
         for _ in range(count):
             turn = Turn(self.xmpp)

@@ -209,6 +209,11 @@ def own_jid(stream: Any) -> JID:
     return own
 
 
+def has_stream(stream: Any) -> bool:
+    """Tell whether `XMLStream.send()` would not keep a stanza back: what goes into the queue now is not lost."""
+    return getattr(stream, "_always_send_everything", False) or getattr(stream, "_session_started", True)
+
+
 def kind_of(stanza: Stanza) -> Kind:
     """Return the kind of a stanza."""
     if isinstance(stanza, Message):

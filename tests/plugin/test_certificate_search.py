@@ -44,6 +44,7 @@ class Room:
         self.sent: list[Stanza] = []
         self.failed: list[Stanza] = []
         self.xmpp = new_client("romeo@example.net/orchard")
+        self.xmpp._always_send_everything = True  # as if there were a stream
         self.xmpp.send = self.sent.append
         self.parking = Parking(
             self.xmpp,

@@ -22,6 +22,7 @@ class Place:
 
     def __init__(self, patience: float = 60) -> None:
         self.xmpp = new_client("romeo@example.net/orchard")
+        self.xmpp._always_send_everything = True  # as if there were a stream
         self.turns: list[Turn] = []
         self.xmpp.send = self.turns.append
         self.failed: list[tuple[str, str]] = []

@@ -168,6 +168,7 @@ class TestWaiting:
     @pytest.fixture
     async def romeo(self, files, source):
         xmpp = new_client("romeo@localhost/x")
+        xmpp._always_send_everything = True  # as if there were a stream
         xmpp.sent = []
         xmpp.send = xmpp.sent.append
         options = {
@@ -220,6 +221,7 @@ class TestWaiting:
 
     async def test_with_soft_nothing_waits(self, files, source):
         xmpp = new_client("romeo@localhost/x")
+        xmpp._always_send_everything = True  # as if there were a stream
         options = {"peer_certificates": files.directory / "juliet.crt", "revocation_sources": [source]}
         protect(xmpp, files.options("romeo", **options))
         assert not self.parks(xmpp)
@@ -232,6 +234,7 @@ class TestWaiting:
                 return [files.accounts["juliet"].der]
 
         xmpp = new_client("romeo@localhost/x")
+        xmpp._always_send_everything = True  # as if there were a stream
         xmpp.sent = []
         xmpp.send = xmpp.sent.append
         source.brings(files.says("juliet"))

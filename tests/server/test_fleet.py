@@ -118,7 +118,8 @@ async def test_each_message_is_accepted_by_exactly_one(fleet):
             await asyncio.sleep(0.01)
     await fleet.got(200)
     assert sorted(fleet.accepted, key=int) == [str(number) for number in range(200)]
-    assert fleet.reasons == {"seen"}
+    # the first stanza alone brings the certificate, which whoever takes it has to keep before the other one knows it
+    assert {"seen"} <= fleet.reasons <= {"seen", "unknown-signer"}
     assert not fleet.romeo.failures.sent
     for member in fleet.members:
         assert member.bodies == sorted(member.bodies, key=int)  # in order, as far as it got them
@@ -167,7 +168,7 @@ async def test_a_decision_of_one_counts_for_the_other_within_two_seconds(fleet):
 async def test_when_the_database_goes_nothing_is_shown_and_it_goes_on_when_it_is_back(fleet):
     fleet.write("0")
     await fleet.got(1)
-    one = fleet.members[0]
+    (one,) = (each for each in fleet.members if each.bodies)  # who has his certificate
     heard: list[str] = []
     fleet.romeo.xmpp.add_event_handler("message", lambda message: heard.append(message["body"]))
     one.xmpp.send_message("romeo@localhost/r", "before", mtype="chat")
@@ -178,7 +179,7 @@ async def test_when_the_database_goes_nothing_is_shown_and_it_goes_on_when_it_is
         fleet.write(str(number))
     await fleet.got(6)
     assert fleet.accepted == ["0"]
-    assert all(reason in {"store", "seen"} for reason in fleet.reasons)
+    assert all(reason in {"store", "seen", "unknown-signer"} for reason in fleet.reasons)
     await asyncio.sleep(2.1)  # nothing is known any more
     one.xmpp.send_message("romeo@localhost/r", "while it is away", mtype="chat")
     await until(lambda: one.failures.sent)
