@@ -129,9 +129,10 @@ async def test_the_archive_holds_the_inner_messages_for_both_sides(server, proxy
 
 
 async def test_an_archive_can_be_read_again_and_page_by_page(copied):
-    romeo = copied[0]
+    romeo, hers = copied[0], Inbox(copied[2])
     for text in ("one", "two", "three"):
         romeo.send_message("juliet@localhost/j", text, mtype="chat")
+    await hers.take(3)  # with a slow key they leave when they are ready
     await round_trip(romeo)
     for _ in range(2):
         pages = romeo.plugin["xep_0313"].iterate(with_jid="juliet@localhost", rsm={"max": 2})
