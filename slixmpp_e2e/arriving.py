@@ -6,7 +6,7 @@ In two steps, because between them the replay record is asked, and somebody may 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypedDict
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
@@ -77,6 +77,17 @@ class Account(Protocol):
     @property
     def random(self) -> Random:
         """Where randomness comes from."""
+
+
+class Circumstances(TypedDict, total=False):
+    """How a stanza came, and what may be taken: see `protection.Protection.unprotect`."""
+
+    #: None unless it is given.
+    delayed_since: int | None
+    #: False unless it is given.
+    archived: bool
+    #: False unless it is given.
+    allow_unsigned: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Unpack
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.arriving import Arriving, Judged, Payload, Unprotected
+from slixmpp_e2e.arriving import Arriving, Circumstances, Judged, Payload, Unprotected
 from slixmpp_e2e.certificates.household import Household
 from slixmpp_e2e.certificates.identity import EncryptionIdentity, Identity
 from slixmpp_e2e.certificates.names import certificate_jids
@@ -205,13 +205,9 @@ class Protection:
         if plan.sealing.signer is not None and plan.sealing.certificates:
             self._inclusions.put((bare(plan.sender), plan.recipient.full), self.now())
 
-    def certificates_only(self, jid: JID | None = None) -> str:
-        """Return the text of an `<e2e/>` element with our certificates and nothing else (RFC 3851 3.7).
-
-        They are those of a JID that is ours, or else of our own.
-        """
-        found = None if jid is None else self.identity_of(jid)
-        signer = (self.identity if found is None else found).signer
+    def certificates_only(self) -> str:
+        """Return the text of an `<e2e/>` element with our certificates and nothing else (RFC 3851 3.7)."""
+        signer = self.identity.signer
         return rfc3923.write_certificates((signer.certificate, *signer.chain))
 
     def _recipient_keys(self, recipient: JID, own: Identity, now: int) -> tuple[PeerKey, ...]:
@@ -257,15 +253,7 @@ class Protection:
         at, name = to_datetime(self.now()), bare(jid)
         return any(self.peers.is_trusted(name, known, at, "encrypt") for known in self.peers.of(name))
 
-    def unprotect(
-        self,
-        payload: Payload,
-        outer: Outer,
-        *,
-        delayed_since: int | None = None,
-        archived: bool = False,
-        allow_unsigned: bool = False,
-    ) -> Unprotected:
+    def unprotect(self, payload: Payload, outer: Outer, **how: Unpack[Circumstances]) -> Unprotected:
         """Open an `<e2e/>` element, and judge what is in it; raise a `RemoteError`.
 
         `payload` is its text where it is RFC 3923's, or the element where it is draft-miller-3923bis-02's.
@@ -275,11 +263,10 @@ class Protection:
         come with another object than before, and the report never says `authenticated`. Of a `TimestampError`
         for what was authenticated but is old, from the future, or seen, `stale` holds stanza and report. Raises
         `StoreError` if the replay record can't be kept: then nothing is delivered. What is found in a
-        `CertificatesOnlyError` is learned before it is raised.
+        `CertificatesOnlyError` is learned before it is raised. What nobody signed is an error, unless
+        `allow_unsigned`.
         """
-        judged = self.judge(
-            payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
-        )
+        judged = self.judge(payload, outer, **how)
         question = judged.question
         if question is None:
             return self.conclude(judged)
@@ -292,23 +279,13 @@ class Protection:
             raise
         return self.conclude(judged, admission)
 
-    def judge(
-        self,
-        payload: Payload,
-        outer: Outer,
-        *,
-        delayed_since: int | None = None,
-        archived: bool = False,
-        allow_unsigned: bool = False,
-    ) -> Judged:
+    def judge(self, payload: Payload, outer: Outer, **how: Unpack[Circumstances]) -> Judged:
         """Do the first step of `unprotect`, for somebody who asks the replay record himself.
 
         He goes on with `conclude` when he has the answer to the `question`, or with `release` if he gets none.
         """
         try:
-            return self._arriving.judge(
-                payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
-            )
+            return self._arriving.judge(payload, outer, **how)
         except CertificatesOnlyError as error:
             error.learned = self.take_certificates(error.certificates, outer.sender)
             raise

@@ -15,10 +15,7 @@ Revocation = Literal["good", "unknown", "expired", "off"]
 
 
 class Trust(StrEnum):
-    """How a certificate came to be believed, strongest first.
-
-    So far only `pkix`, `pinned` and `untrusted` are given.
-    """
+    """How a certificate came to be believed, strongest first."""
 
     #: A person compared fingerprints.
     VERIFIED = "verified"

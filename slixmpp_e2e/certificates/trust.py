@@ -179,13 +179,13 @@ class Authority:
         return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
 
     def _decided(self, question: _Question, trust: Trust, *, first_use: bool = False) -> Decision:
-        own = question.certificate.certificate
-        if not own.not_valid_before_utc <= question.at <= own.not_valid_after_utc:
+        own = question.certificate
+        if not own.valid_from <= question.at <= own.valid_until:
             raise UntrustedError(f"the certificate of {question.jid} is outside its validity")
         paths = self._paths_for(question.jid)
         if paths is not None and self.revocation is not None:
             self._check_decided(paths, self.revocation, question)
-        return Decision(trust, (own,), first_use)
+        return Decision(trust, (own.certificate,), first_use)
 
     def _paths_for(self, jid: str) -> PathValidator | None:
         return self._paths.get(jid.rpartition("@")[2]) or self._paths.get("*")

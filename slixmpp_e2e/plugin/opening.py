@@ -7,10 +7,11 @@ this came the first time, and a decision to believe a first use is kept.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Unpack
 
 from slixmpp import JID
 
-from slixmpp_e2e.arriving import Judged, Payload, Question, Unprotected
+from slixmpp_e2e.arriving import Circumstances, Judged, Payload, Question, Unprotected
 from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import CertificatesOnlyError
 from slixmpp_e2e.freshness import Admission
@@ -33,23 +34,13 @@ class Opening:
         """Whether opening something may have to wait."""
         return self.mirror is not None or self.protection.decrypts_slowly
 
-    async def unprotect(
-        self,
-        payload: Payload,
-        outer: Outer,
-        *,
-        delayed_since: int | None = None,
-        archived: bool = False,
-        allow_unsigned: bool = False,
-    ) -> Unprotected:
+    async def unprotect(self, payload: Payload, outer: Outer, **how: Unpack[Circumstances]) -> Unprotected:
         """See `Protection.unprotect`."""
         protection = self.protection
 
         def judge() -> Judged:
             self._ask_about(outer.sender)
-            return protection.judge(
-                payload, outer, delayed_since=delayed_since, archived=archived, allow_unsigned=allow_unsigned
-            )
+            return protection.judge(payload, outer, **how)
 
         try:
             judged = await patiently(judge)

@@ -284,7 +284,7 @@ class E2EPlugin(BasePlugin):
 
     def forget_answers(self) -> None:
         """Let everybody be answered again: a sender of stanzas that are refused is told once in ten seconds."""
-        self._inbound.answers.forget()
+        self._answers.forget()
 
     def report(self, stanza: Any) -> SecurityReport | None:
         """Return what was proven about a stanza that arrived, or None if it arrived unprotected."""
