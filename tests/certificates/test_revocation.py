@@ -412,6 +412,7 @@ class TestPath:
         assert self.check(path, lists["root"]).certificate == path[0]
         assert self.check(path, lists["middle"]).certificate == path[1]
         assert self.check(path).state is UNKNOWN
+        assert self.check(path).certificate == path[0]
 
     @pytest.mark.requirement("6120-13.7.2-1")
     def test_a_ca_that_was_revoked_spoils_it(self, root, middle, path):
