@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary mutants clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -42,6 +42,11 @@ bits: $(VENV)/.installed
 # 10,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
+
+# Whether a test notices when a check is turned round or taken out: hours. MODULES="freshness cms/asn1" for some of them;
+# stopped, it goes on where it was (.mutants). docs/mutants.md has the figures.
+mutants: $(VENV)/.installed
+	$(BIN)/python -m tests.mutation $(MODULES)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -303,7 +303,9 @@ class TestAdmission:
 
     def test_at_the_very_edge_of_the_window_it_is_fresh_whatever_a_server_says(self):
         record = Recorder(Admission(seen=False, highest=NOW))
-        assert admitted(record, -WINDOW, delayed_since=NOW - WINDOW) == Freshness("decreasing", -300.0, "live")
+        assert admitted(record, -WINDOW, delayed_since=NOW - WINDOW) == Freshness(
+            "decreasing", -300.0, "live"
+        )
 
     def test_what_was_seen_is_refused(self):
         with pytest.raises(TimestampError) as caught:
@@ -342,3 +344,4 @@ class TestArchived:
     def test_another_window_may_be_asked_for(self):
         assert judge_archived(NOW - 2, NOW, NOW, window=1).state == "old"
         assert judge_archived(NOW + 2, NOW, NOW, window=1).state == "future"
+        assert judge_archived(NOW + 1, NOW, NOW, window=0).state == "future"

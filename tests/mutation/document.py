@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.mutation.operators import Mutant
 
@@ -26,8 +26,11 @@ class Row:
 
 def read_reasons() -> dict[str, dict[str, str]]:
     """Return by module and name of a mutant why no test can notice it, or none should."""
-    found: dict[str, dict[str, str]] = tomllib.loads(REASONS.read_text())
-    return found
+    found: dict[str, list[dict[str, Any]]] = tomllib.loads(REASONS.read_text())
+    return {
+        module: {name: entry["reason"] for entry in entries for name in entry["mutants"]}
+        for module, entries in found.items()
+    }
 
 
 def line(row: Row) -> str:

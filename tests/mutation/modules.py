@@ -47,6 +47,7 @@ TESTS: Final = (
     "tests/media/test_cpim.py",
     "tests/media/test_presence.py",
     "tests/test_freshness.py",
+    "tests/test_outer.py",
     "tests/test_stanza.py",
     "tests/test_endpoint.py",
     "tests/test_gateway.py",

@@ -346,10 +346,8 @@ def test_who_was_never_admitted_does_not_lower_the_floor_when_he_is_dropped():
     record = MemoryReplayRecord(started=NOW, signers=1)
     assert seen(record, 1, NOW - 9, signer=NURSE)
     assert not seen(record, 2, NOW + 1, signer=ROMEO)
-    assert seen(record, 3, NOW + 1)
-    assert not seen(record, 4, NOW + 2)
-    assert seen(record, 5, NOW - 1)
-    assert seen(record, 6, NOW - 5, signer=ROMEO)
+    assert seen(record, 3, NOW - 1, signer=ROMEO)
+    assert seen(record, 4, NOW, signer=ROMEO)
 
 
 def test_a_record_has_a_thousand_signers_with_a_thousand_entries_each():
