@@ -173,6 +173,20 @@ class TestFreshness:
         assert (error.reason, error.silent) == ("seen", True)
         assert same(error.stale[0], first.stanza)
 
+    def test_otherwise_what_came_before_is_not_opened_again_and_its_sender_is_told(self, sender, receiver):
+        text = protect(sender)
+        unprotect(receiver, text)
+        error = refusal(receiver, text)
+        assert (error.reason, error.silent, error.stale) == ("seen", False, None)
+
+    def test_a_request_is_not_opened_again_even_then(self, pki, romeo, sender, clock):
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        request = outer("iq", "set")
+        text = protect(sender, "<iq type='set' id='1'><query xmlns='urn:x'/></iq>")
+        unprotect(receiver, text, request)
+        error = refusal(receiver, text, request)
+        assert (error.reason, error.stale) == ("seen", None)
+
     def test_where_stale_ones_are_wanted_a_change_of_it_is_not_opened(self, pki, romeo, sender, clock):
         receiver = account(pki, romeo, clock, open_repeated=True)
         text = protect(sender)
