@@ -29,7 +29,6 @@ from tests.mutation import coverage, document
 from tests.mutation.modules import MODULES, ROOT, path_of
 from tests.mutation.operators import Mutant, find_mutants, mutate
 from tests.mutation.session import (
-    BROKEN,
     KILLED,
     NOT_REPLACED,
     OPTIONS,
@@ -113,7 +112,7 @@ class Module:
     def run_imported(self, mutants: Sequence[Mutant]) -> None:
         """Try what has to be imported changed, each with tests of its own collection."""
         for mutant in mutants:
-            self._note(mutant, in_a_child(lambda: self._run_imported(mutant)))  # noqa: B023
+            self._note(mutant, in_a_child(lambda: self._run_imported(mutant, self._compile(mutant))))  # noqa: B023
         self._keep()
 
     def _through(self, mutant: Mutant) -> list[str]:
@@ -136,8 +135,14 @@ class Module:
             found.append(test)
         return found
 
-    def _run_imported(self, mutant: Mutant) -> int:
-        import_changed(self._path, self._compile(mutant))
+    def check_imported(self, mutant: Mutant) -> None:
+        """Raise `RuntimeError` unless the tests for a mutant pass without it, imported in the same way."""
+        unchanged = compile(self._source, str(self._path), "exec", dont_inherit=True)
+        if in_a_child(lambda: self._run_imported(mutant, unchanged)) != SURVIVED:
+            raise RuntimeError("the tests fail without any change")
+
+    def _run_imported(self, mutant: Mutant, code: CodeType) -> int:
+        import_changed(self._path, code)
         by_file: dict[str, list[str]] = {}
         for test in sorted(self._tests, key=lambda each: self._tests[each]["seconds"]):
             if self.name in self._tests[test]["lines"]:
@@ -152,7 +157,7 @@ class Module:
                 for test in (group if name.endswith(own) else group[:_OF_EACH_FILE])
             }
         )
-        outcome: int | None = None
+        outcome = KILLED  # also where nothing can be imported any more
 
         def use(items: list[pytest.Item]) -> None:
             nonlocal outcome
@@ -161,9 +166,7 @@ class Module:
             outcome = judge(chosen, [self._tests[item.nodeid]["seconds"] for item in chosen])
 
         names = sorted({test.partition("::")[0] for test in tests})
-        ended = pytest.main([*OPTIONS, *names], plugins=[Session(use)])
-        if outcome is None:  # what can't be imported is noticed, too
-            return KILLED if ended is pytest.ExitCode.INTERRUPTED else BROKEN
+        pytest.main([*OPTIONS, *names], plugins=[Session(use)])
         return outcome
 
     def _compile(self, mutant: Mutant) -> CodeType:
@@ -224,12 +227,14 @@ def run(modules: Sequence[Module], tests: coverage.Tests, *, survivors: bool) ->
 
     if any(each.inside for mutants in to_do.values() for each in mutants):
         in_a_talking_child(collected)
+    is_checked = False
     for module in modules:
         module.read_again()
-        done = frozenset() if survivors else frozenset(module.results)
-        module.run_imported(
-            [each for each in to_do[module.name] if not each.inside and each.name not in done]
-        )
+        left = [each for each in to_do[module.name] if each.name not in module.results]
+        if left and not is_checked:
+            module.check_imported(left[0])
+            is_checked = True
+        module.run_imported(left)
         print(document.line(module.row()), flush=True)
 
 

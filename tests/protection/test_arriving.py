@@ -6,9 +6,11 @@ from slixmpp.jid import JID
 from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import Chain, MemoryStore
 from slixmpp_e2e.cms.algorithms import AES256_GCM
+from slixmpp_e2e.cms.signed_data import parse_signed_data
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
     DECRYPTION_FAILED,
+    SignatureError,
     StoreError,
     TimestampError,
 )
@@ -314,3 +316,27 @@ class TestFreshness:
             entity = xmpp_entity(f"<presence><status>{status}</status></presence>").encode()
             text = clear_signed(entity, signer(juliet, pki.intermediate)).decode()
             assert unprotect(receiver, text, outer("presence", "available")).report.authenticated
+
+
+class TestWhomItIsFrom:
+    @pytest.mark.parametrize("sender", ["ᴬlice@example.com", "alice@ᴬ.example"])
+    @pytest.mark.parametrize("archived", [False, True])
+    def test_an_address_that_can_not_be_compared_is_nobodys(self, receiver, sender, archived):
+        error = refusal(receiver, "", outer(sender=JID(sender)), archived=archived)
+        assert (type(error), error.reason) == (SignatureError, "name-mismatch")
+
+
+class TestDecoy:
+    @pytest.mark.parametrize(("read", "times"), [(True, 0), (False, 1)])
+    def test_a_signed_object_is_read_in_vain_only_where_none_was_read(
+        self, receiver, monkeypatch, read, times
+    ):
+        calls = []
+
+        def parse(data):
+            calls.append(data)
+            return parse_signed_data(data)
+
+        monkeypatch.setattr("slixmpp_e2e.arriving.parse_signed_data", parse)
+        receiver._arriving._decoy(b"plaintext", read)
+        assert len(calls) == times
