@@ -58,7 +58,7 @@ def prepare(text: str) -> str:
     # RFC 4518 2.6.1: a space that bears a combining mark is no space
     marked = (
         "\0" if each == " " and unicode.category(after)[0] == "M" else each
-        for each, after in zip(normal, f"{normal[1:]}.", strict=True)
+        for each, after in zip(normal, f"{normal[1:]}.", strict=False)
     )
     return " ".join(filter(None, "".join(marked).split(" "))).replace("\0", " ")
 
