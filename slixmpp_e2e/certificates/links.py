@@ -77,7 +77,14 @@ _NEVER_CRITICAL: Final = (
     x509.ExtendedKeyUsage,
     x509.SubjectKeyIdentifier,
 )
-_CLIENTS: Final = frozenset({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
+#: What a CA may be for: messages (RFC 8550 4.4.4), or clients, as the library has it.
+AUTHORITY_USAGES: Final = frozenset(
+    {
+        ExtendedKeyUsageOID.EMAIL_PROTECTION,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+    }
+)
 
 #: Raises `CertificateError` for a path that is not good enough.
 Accept = Callable[[tuple[x509.Certificate, ...]], None]
@@ -250,7 +257,7 @@ def _check_authority(fields: CertificateFields, at: datetime, *, below: int) -> 
             may_sign = value.key_cert_sign
         elif isinstance(value, x509.AuthorityKeyIdentifier) and value.key_identifier is None:
             raise CertificateError("a CA's authorityKeyIdentifier without a key identifier")
-        elif isinstance(value, x509.ExtendedKeyUsage) and not _CLIENTS & set(value):
-            raise CertificateError("a CA's extended key usage does not allow clients")
+        elif isinstance(value, x509.ExtendedKeyUsage) and not AUTHORITY_USAGES & set(value):
+            raise CertificateError("a CA's extended key usage does not allow messages")
     if not is_authority or not may_sign:
         raise CertificateError("a certificate of an issuer that is no CA, or may not sign certificates")

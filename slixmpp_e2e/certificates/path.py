@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from slixmpp_e2e.certificates.links import MAX_DEPTH, LinkedPaths
+from slixmpp_e2e.certificates.links import AUTHORITY_USAGES, MAX_DEPTH, LinkedPaths
 from slixmpp_e2e.certificates.name_constraints import (
     check_subject_addresses,
     constrains_directory_names,
@@ -41,6 +41,21 @@ _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsa
 
 Purpose = Literal["sign", "encrypt"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
+
+
+def authority_policy() -> verification.ExtensionPolicy:
+    """Return what the library asks of the extensions of CAs: its own rules, but for what a CA is for.
+
+    It takes us for a TLS server that looks at a client, and would refuse a CA for e-mail alone.
+    """
+
+    def check(_policy: object, _certificate: object, purposes: x509.ExtendedKeyUsage | None) -> None:
+        if purposes is not None and not AUTHORITY_USAGES & set(purposes):
+            raise ValueError("a CA's extended key usage does not allow messages")
+
+    return verification.ExtensionPolicy.webpki_defaults_ca().may_be_present(
+        x509.ExtendedKeyUsage, verification.Criticality.NON_CRITICAL, check
+    )
 
 
 def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
@@ -200,7 +215,7 @@ class PathValidator:
             .time(at)
             .max_chain_depth(MAX_DEPTH)
             .extension_policies(
-                ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
+                ca_policy=authority_policy(),
                 ee_policy=verification.ExtensionPolicy.permit_all(),
             )
             .build_client_verifier()

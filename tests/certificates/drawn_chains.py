@@ -21,7 +21,7 @@ from tests.certificates import drafts
 from tests.certificates.drafts import BMP, PRINTABLE, TELETEX, UTF8, Draft, extension, name
 from tests.pki import MOMENT
 
-CLIENT, MAIL, ANY = "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"
+SERVER, CLIENT, MAIL, ANY = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2", "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"
 DAY = timedelta(days=1)
 
 
@@ -114,8 +114,8 @@ SPOILT: dict[str, Callable[[Random, Link], None]] = {
     "no keyUsage": _drop("usage"),
     "keyUsage not critical": _extend("usage", drafts.key_usage(critical=False)),
     "keyUsage without keyCertSign": _extend("usage", drafts.key_usage(0x82), drafts.key_usage(0x02)),
-    "purpose mail": _extend("purposes", drafts.purposes(MAIL)),
-    "purposes": _extend("purposes", drafts.purposes(MAIL, CLIENT), drafts.purposes(ANY)),
+    "purpose server": _extend("purposes", drafts.purposes(SERVER)),
+    "purposes": _extend("purposes", drafts.purposes(MAIL), drafts.purposes(CLIENT), drafts.purposes(ANY)),
     "purpose critical": _extend("purposes", drafts.purposes(CLIENT, critical=True)),
     "no authorityKeyIdentifier": _drop("authority"),
     "authorityKeyIdentifier critical": _extend("authority", drafts.authority_key(b"?", critical=True)),

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
 
 from slixmpp_e2e.certificates.links import MAX_DEPTH, LinkedPaths
-from slixmpp_e2e.certificates.path import _check_strength
+from slixmpp_e2e.certificates.path import _check_strength, authority_policy
 from slixmpp_e2e.cms.certificates import UNREADABLE
 from slixmpp_e2e.errors import CertificateError
 from tests.certificates.drawn_chains import Chain, Chains
@@ -40,7 +40,7 @@ def library(chain: Chain) -> str | None:
         .time(MOMENT)
         .max_chain_depth(MAX_DEPTH)
         .extension_policies(
-            ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
+            ca_policy=authority_policy(),
             ee_policy=verification.ExtensionPolicy.permit_all(),
         )
         .build_client_verifier()
