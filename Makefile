@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary paths clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -42,6 +42,10 @@ bits: $(VENV)/.installed
 # 10,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
+
+# Certification paths at random, compared with the library and with openssl verify: minutes.
+paths: $(VENV)/.installed
+	$(BIN)/python -m tests.certificates.paths
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

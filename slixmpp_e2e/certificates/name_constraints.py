@@ -25,8 +25,10 @@ _EMAIL_ADDRESS: Final = oid("1.2.840.113549.1.9.1")
 _MAIL, _DNS, _DIRECTORY = 0x81, 0x82, 0xA4
 _MAX_SUBTREES: Final = 128
 _MAX_NAMES: Final = 64
-#: With short names a few milliseconds.
+#: Of names with subtrees, on one path: milliseconds.
 _MAX_COMPARISONS: Final = 4096
+#: Of all directory names that are compared on one path, in octets: preparing text takes time.
+_MAX_OCTETS: Final = 32768
 _LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 #: RFC 5321 4.1.2 without quoted strings.
@@ -153,6 +155,7 @@ class _Comparison:
 
     def __init__(self) -> None:
         self._left = _MAX_COMPARISONS
+        self._octets = _MAX_OCTETS
         self._directory_names: dict[bytes, DistinguishedName] = {}
 
     def check(self, name: GeneralName, constraints: NameConstraints) -> None:
@@ -180,6 +183,9 @@ class _Comparison:
 
     def _directory_name(self, der: bytes) -> DistinguishedName:
         if der not in self._directory_names:
+            self._octets -= len(der)
+            if self._octets < 0:
+                raise ASN1Error("longer names than anybody needs")
             self._directory_names[der] = DistinguishedName(der)
         return self._directory_names[der]
 

@@ -261,6 +261,13 @@ class TestExtension:
         assert World([excluding(*many)], leaf=[also(*alternatives[:35])]).holds()
         assert not World([excluding(*many)], leaf=[also(*alternatives)]).holds()
 
+    def test_longer_names_than_anybody_needs_are_refused(self):
+        def bases(count):
+            return [drafts.directory(name(ITALY, ("O", f"{number:04}" * 100, UTF8))) for number in range(count)]
+
+        assert World([excluding(*bases(60))]).holds()
+        assert not World([excluding(*bases(90))]).holds()
+
 
 class TestSearch:
     def test_without_a_known_ca_there_is_no_path(self):
