@@ -263,7 +263,9 @@ class TestExtension:
 
     def test_longer_names_than_anybody_needs_are_refused(self):
         def bases(count):
-            return [drafts.directory(name(ITALY, ("O", f"{number:04}" * 100, UTF8))) for number in range(count)]
+            return [
+                drafts.directory(name(ITALY, ("O", f"{number:04}" * 100, UTF8))) for number in range(count)
+            ]
 
         assert World([excluding(*bases(60))]).holds()
         assert not World([excluding(*bases(90))]).holds()
