@@ -3,6 +3,8 @@
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slixmpp_e2e.certificates.name_constraints import NameConstraints
 from slixmpp_e2e.certificates.path import PathValidator
@@ -249,6 +251,17 @@ class TestExtension:
         with pytest.raises(ASN1Error):
             NameConstraints.from_der(der)
         assert not World([drafts.extension("2.5.29.30", der)]).holds()
+
+    @given(st.data())
+    def test_whatever_it_says_there_is_a_path_or_there_is_none(self, data):
+        der = bytearray(sequence(tlv(0xA0, sequence(inside), sequence(drafts.mail("example.com")))))
+        for _ in range(data.draw(st.integers(0, 3))):
+            der[data.draw(st.integers(0, len(der) - 1))] = data.draw(st.integers(0, 255))
+        everybody = [NAMED, also(drafts.mail("juliet@example.com"), drafts.directory(INSIDE))]
+        world = World(
+            [drafts.extension("2.5.29.30", bytes(der))], leaf=[data.draw(st.sampled_from(everybody))]
+        )
+        assert world.holds() in {True, False}  # and nothing but CertificateError is raised
 
     def test_an_end_entity_constrains_nobody(self):
         assert not World([permitting(inside)], leaf=[NAMED, permitting(inside)]).holds()
