@@ -183,16 +183,19 @@ class PathValidator:
         above = [hint.certificate for hint in hints if _is_authority(hint.certificate)][:_MAX_HINTS]
         plain = [each for each in above if not constrains_directory_names(each)]
         try:
+            chain = self._find_unconstrained(certificate.certificate, plain, at, avoided)
+        except (verification.VerificationError, CertificateError, *UNREADABLE) as error:
+            reason = f"there is no path to a trust anchor: {error}"
+            if not self._is_constrained and len(plain) == len(above):
+                raise CertificateError(reason) from None
             try:
-                chain = self._find_unconstrained(certificate.certificate, plain, at, avoided)
-            except (verification.VerificationError, CertificateError, *UNREADABLE):
-                if not self._is_constrained and len(plain) == len(above):
-                    raise
                 chain = self._links.find(
                     certificate.certificate, above, at=at, avoided=avoided, accept=_accept_constrained
                 )
-        except (verification.VerificationError, CertificateError, *UNREADABLE) as error:
-            raise CertificateError(f"there is no path to a trust anchor: {error}") from None
+            except CertificateError as other:
+                raise CertificateError(
+                    f"{reason}; nor one through CAs that constrain directory names: {other}"
+                ) from None
         return _Path(
             chain,
             max(each.not_valid_before_utc for each in chain),

@@ -301,6 +301,18 @@ class TestSearch:
             with pytest.raises(CertificateError):
                 wrong.find(stranger)
 
+    def test_nor_is_one_that_is_too_weak(self):
+        """Nothing in it constrains directory names, so it is not for the code that knows them."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+        issuer, stranger = name(("CN", "small", UTF8)), World([permitting(inside)], names=[INSIDE])
+        world = World([])
+        world.certificates[1:] = [
+            Draft(issuer, ROOT, key, BASIC).sign(KEYS[0]),
+            Draft(JULIET, issuer, KEYS[-1], (NAMED,)).sign(key),
+        ]
+        with pytest.raises(CertificateError, match=r"RSA key.*nor one through.*that the library refuses"):
+            world.find(stranger.certificates[1])
+
     def test_a_path_without_constraints_is_found_beside_one_with_them(self):
         good, bad = World([]), World([permitting(outside)])
         assert list(good.find(bad.certificates[1])) == good.certificates[::-1]
