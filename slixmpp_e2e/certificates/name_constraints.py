@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from slixmpp_e2e.certificates.distinguished_names import DistinguishedName, read_text
 from slixmpp_e2e.certificates.fields import CertificateFields, read_fields
@@ -80,7 +81,7 @@ def constrains_directory_names(certificate: x509.Certificate) -> bool:
     except x509.ExtensionNotFound:
         return False
     except UNREADABLE:
-        return True
+        return NAME_CONSTRAINTS in certificate.public_bytes(Encoding.DER)
     subtrees = (*(found.permitted_subtrees or ()), *(found.excluded_subtrees or ()))
     return any(isinstance(base, x509.DirectoryName) for base in subtrees)
 
@@ -101,9 +102,7 @@ def check_subject_addresses(path: Sequence[x509.Certificate]) -> None:
     emailAddress of subjects to be constrained where a certificate has no subjectAltName. It ignores minimum and
     maximum, too. Raises `ASN1Error` as `check_name_constraints` does.
     """
-    if any(
-        isinstance(extension.value, x509.NameConstraints) for each in path for extension in each.extensions
-    ):
+    if any(NAME_CONSTRAINTS in each.public_bytes(Encoding.DER) for each in path):
         _check([read_fields(each) for each in path], _names_that_the_library_ignores)
 
 

@@ -325,6 +325,14 @@ class TestSearch:
         with pytest.raises(CertificateError):
             first.find(avoiding=avoiding)
 
+    def test_what_nobody_can_read_is_taken_for_a_constraint(self):
+        unreadable = drafts.alternative_name(
+            tlv(0xA3, sequence())
+        )  # an X.400 address, which the library can't read
+        assert World([], root=[unreadable]).holds()
+        assert not World([], root=[unreadable, permitting(inside, critical=False)]).holds()
+        assert not World([], root=[unreadable, permitting(drafts.dns("example.com"))]).holds()
+
     def test_all_anchors_may_constrain_names(self):
         own = drafts.directory(name(("O", "Verona", UTF8)))
         assert World([], root=[permitting(inside, own)]).holds()
