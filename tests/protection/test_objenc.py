@@ -181,6 +181,18 @@ class TestLeaving:
                 written_as="objenc",
             )  # fmt: skip
 
+    def test_it_is_never_encrypted_to_ourselves_instead_of_the_recipient(self, pki, juliet, romeo, clock):
+        """It has room for one: a copy for us is left out, also where the recipient has no key for it."""
+        element = protect(account(pki, juliet, clock, peers=[romeo], encrypt_to_self=True))
+        assert account(pki, romeo, clock).unprotect(element, outer()).report.authenticated
+        by = account(pki, juliet, clock, peers=[pki["p-256"]], encrypt_to_self=True)
+        (name,) = by.peers._configured
+        with pytest.raises(NoCertificateError, match="RSA"):
+            by.protect(
+                stanza(TEXT_MESSAGE), sender=JULIET, recipient=type(ROMEO)(name), level=Level.REQUIRED,
+                written_as="objenc",
+            )  # fmt: skip
+
     @pytest.mark.requirement("bis-6-4")
     def test_timestamps_never_repeat(self, sender, receiver):
         elements = [protect(sender, level=Level.ENCRYPT_UNSIGNED) for _ in range(5)]  # the clock stands still

@@ -76,6 +76,16 @@ async def test_who_does_not_read_it_refuses_it(server, pki):
         assert (await refused.next()).reason == "unsupported"
 
 
+async def test_who_reads_nothing_else_refuses_rfc_3923(server, pki):
+    more = {"formats": "objenc"}
+    async with couple(server.port, pki, ["xep_0199"], juliet=more) as (romeo, juliet):
+        refused = Inbox(juliet.xmpp, "e2e_error")
+        with pytest.raises(IqError) as caught:
+            await romeo.plugin("xep_0199").send_ping(romeo.peer, timeout=5)
+        assert caught.value.condition == "service-unavailable"
+        assert (await refused.next()).reason == "unsupported"
+
+
 @pytest.mark.requirement("bis-5-5", "bis-5-6", "bis-5-8", "bis-5-9")
 async def test_what_was_changed_on_the_way_is_answered_and_told(server, pki):
     async with couple(server.port, pki, romeo=OBJENC_ONLY) as (romeo, juliet):
