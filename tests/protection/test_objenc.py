@@ -19,6 +19,7 @@ from slixmpp_e2e.outer import E2E_TAG, OBJENC_TAG
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.accounts import account
 from tests.elements import same, stanza
 from tests.formats.objects import JULIET, ROMEO, outer
@@ -158,6 +159,27 @@ class TestUnsigned:
         found = receiver.unprotect(element, outer(), allow_unsigned=True, delayed_since=stored)
         assert found.report.skew == 0
         assert refusal(receiver, other, allow_unsigned=True, delayed_since=stored).reason in {"old", "future"}
+
+    @pytest.mark.requirement("bis-6-6")
+    def test_its_order_counts_for_nothing(self, sender, receiver):
+        """Else whoever dates an object ahead would shut out the honest sender."""
+        first, second = (protect(sender, level=Level.ENCRYPT_UNSIGNED) for _ in range(2))
+        reports = [_unsigned(receiver, each).report for each in (second, first)]
+        assert reports[0].timestamp > reports[1].timestamp
+        assert [each.timestamp_state for each in reports] == ["ok", "ok"]
+
+    def test_only_what_is_signed_is_known_again_after_a_restart(self, pki, romeo, sender, clock, tmp_path):
+        """docs/objenc.md says so."""
+        signed, unsigned = protect(sender), protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        for is_first in (True, False):
+            store = SQLiteStore(tmp_path / "store.db")
+            receiver = account(pki, romeo, clock, store=store)
+            if is_first:
+                assert receiver.unprotect(signed, outer()).report.authenticated
+            else:
+                assert refusal(receiver, signed).reason == "seen"
+            assert _unsigned(receiver, unsigned).report.timestamp_state == "ok"
+            store.close()
 
 
 def _unsigned(by: Protection, element: Element) -> Unprotected:
