@@ -186,6 +186,7 @@ def test_no_change_of_the_text_changes_what_was_said(captured, way, name, data):
 
 @BY_WAY
 @given(name=NAMES, data=st.data())
+@pytest.mark.requirement("reqs-4-2")
 def test_no_change_of_the_stanza_as_it_is_written_changes_what_was_said(captured, way, name, data):
     """Of escapes, tags, attributes, and addresses: what the object can't vouch for is the outer stanza's."""
     case = captured[way, name]

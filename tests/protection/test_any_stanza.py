@@ -63,6 +63,7 @@ def way(pki: PKI) -> Way:
 @example(
     element=stanza(f"<iq {HERE} type='set' id=' '><x xmlns='urn:x' a='&#13;&#10;'><y xmlns=''/></x></iq>")
 )
+@pytest.mark.requirement("reqs-5-1")
 def test_any_stanza_comes_back_as_it_was(way, written_as, level, cipher, element):
     if level is Level.ENCRYPT_UNSIGNED and element.tag.endswith(
         "}iq"

@@ -49,6 +49,7 @@ def where(kind: str):
 
 class TestSigned:
     @pytest.mark.parametrize("kind", STANZAS)
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_comes_out_with_its_signer(self, sender, receiver, kind):
         element = protect(sender, STANZAS[kind])
         assert element.tag == OBJENC_TAG
@@ -120,6 +121,7 @@ class TestSigned:
 
 
 class TestUnsigned:
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_is_delivered_only_where_that_is_accepted_and_as_what_it_is(self, sender, receiver):
         element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         error = refusal(receiver, element)
@@ -150,6 +152,7 @@ class TestUnsigned:
         assert (error.reason, error.concealed) == ("old", True)
 
     @pytest.mark.requirement("bis-6-10", "bis-6-11")
+    @pytest.mark.requirement("reqs-5-6b")
     def test_what_our_server_stored_is_compared_with_when_it_did(self, sender, receiver, clock):
         element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         stored = clock.now
@@ -168,6 +171,7 @@ class TestUnsigned:
         assert reports[0].timestamp > reports[1].timestamp
         assert [each.timestamp_state for each in reports] == ["ok", "ok"]
 
+    @pytest.mark.requirement("reqs-4-3")
     def test_only_what_is_signed_is_known_again_after_a_restart(self, pki, romeo, sender, clock, tmp_path):
         """docs/objenc.md says so."""
         signed, unsigned = protect(sender), protect(sender, level=Level.ENCRYPT_UNSIGNED)
@@ -187,6 +191,7 @@ def _unsigned(by: Protection, element: Element) -> Unprotected:
 
 
 class TestLeaving:
+    @pytest.mark.requirement("reqs-5-5b")
     def test_the_cipher_is_one_that_the_format_has_a_name_for(self, pki, juliet, romeo, clock, receiver):
         by = account(pki, juliet, clock, peers=[romeo], cipher=AES256_CBC)
         assert receiver.unprotect(protect(by), outer()).report.encryption_algorithm == "aes256-cbc"

@@ -54,6 +54,7 @@ def on_the_wire(proxy: RecordingProxy) -> bool:
 
 
 @IN_EVERY_FORMAT
+@pytest.mark.requirement("reqs-5-6b")
 async def test_what_was_stored_offline_is_delivered_as_delayed(
     server, clients, proxy, pki, tmp_path, written
 ):

@@ -41,6 +41,7 @@ def asked(party: Party) -> int:
     return party.plugin("e2e").stats().get("formats_asked_for", 0)
 
 
+@pytest.mark.requirement("reqs-4-9a", "reqs-5-4b")
 async def test_who_reads_only_the_draft_gets_it_from_the_first_stanza_on_signed_inside(server, pki):
     async with couple(server.port, pki, romeo=AUTO, juliet=ONLY_OBJENC) as (romeo, juliet):
         inbox = Inbox(juliet.xmpp)
@@ -121,6 +122,7 @@ async def test_a_stanza_that_waits_when_the_plugin_is_switched_off_does_not_leav
         assert not plugin._announced._asking
 
 
+@pytest.mark.requirement("reqs-4-9b")
 async def test_a_clear_question_is_answered_with_our_formats_and_nothing_else(server, clients: Clients, pki):
     juliet = await clients.log_in("juliet@localhost/j", plugins=["xep_0030"])
     juliet.plugin["xep_0030"].add_feature("urn:example:private")
@@ -134,6 +136,7 @@ async def test_a_clear_question_is_answered_with_our_formats_and_nothing_else(se
 
 
 @pytest.mark.parametrize("to", ["juliet@localhost/j", "juliet@localhost"])
+@pytest.mark.requirement("reqs-5-4b")
 async def test_what_her_capabilities_say_is_not_asked_again(server, clients: Clients, pki, to):
     clear = {"*": {"message": "required", "iq": "off", "inbound": "opportunistic"}}
     async with RecordingProxy(server.port) as proxy:

@@ -25,6 +25,7 @@ def pki(tmp_path) -> PKI:
 
 
 @pytest.mark.requirement("bis-3-15", "bis-3-16", "bis-3-17", "bis-3-18", "bis-5-2")
+@pytest.mark.requirement("reqs-4-7a", "reqs-4-7b")
 async def test_messages_presence_and_requests_travel_in_it(server, pki):
     async with couple(server.port, pki, ["xep_0199"], romeo=OBJENC_ONLY, juliet=AUTO) as (romeo, juliet):
         messages, back = Inbox(juliet.xmpp), Inbox(romeo.xmpp)
@@ -128,6 +129,7 @@ async def test_a_format_that_is_none_is_refused(pki, option):
         protect(new_client("romeo@localhost"), pki.options("romeo", **option))
 
 
+@pytest.mark.requirement("reqs-4-9b")
 async def test_it_is_announced_where_it_is_read(server, clients: Clients, pki):
     for formats, found in ((["rfc3923", "objenc"], {E2E, OBJENC}), ("rfc3923", {E2E})):
         romeo = await clients.log_in(f"romeo@localhost/{len(found)}", plugins=["xep_0030"])
@@ -153,6 +155,7 @@ async def test_what_was_stored_offline_is_opened_when_the_recipient_comes(server
     assert report.authenticated
 
 
+@pytest.mark.requirement("reqs-4-9a")
 async def test_both_formats_in_one_stanza_are_none(server, pki):
     async with couple(server.port, pki) as (romeo, juliet):
         refused = Inbox(juliet.xmpp, "e2e_error")

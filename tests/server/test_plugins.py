@@ -81,6 +81,7 @@ async def test_ping(two):
 
 
 @with_plugins("xep_0092")
+@pytest.mark.requirement("reqs-4-1b")
 async def test_software_version(two):
     romeo, juliet = two
     version = juliet.plugin("xep_0092")
@@ -142,6 +143,7 @@ async def test_an_unknown_command_is_refused_by_the_peer_and_not_by_the_protecti
 
 
 @with_plugins("xep_0012")
+@pytest.mark.requirement("reqs-5-1")
 async def test_last_activity(two):
     romeo, juliet = two
     asked = Witness(juliet, "iq@type=get/last_activity")
@@ -156,6 +158,7 @@ async def test_last_activity(two):
 
 @with_plugins("xep_0184")
 @pytest.mark.parametrize("to", ["juliet@localhost", "juliet@localhost/juliet"])
+@pytest.mark.requirement("reqs-4-1b")
 async def test_receipts(two, to):
     romeo, juliet = two
     romeo.plugin("xep_0184").auto_request = True  # a filter of the plugin's own writes the request

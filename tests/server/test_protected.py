@@ -54,6 +54,7 @@ def between(proxy: RecordingProxy, peer: str) -> bytes:
 
 @in_every_format
 @pytest.mark.requirement("3923-2-3", "3923-2-4", "3923-2-8", "3923-6.7-1")
+@pytest.mark.requirement("reqs-4-1a")
 async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(
     server, clients, proxy, pki, written
 ):

@@ -165,6 +165,7 @@ async def test_a_carbon_of_what_cannot_be_opened_is_not_answered(two, clients):
 
 
 @IN_EVERY_FORMAT
+@pytest.mark.requirement("reqs-4-3")
 async def test_replays_are_answered_once_in_ten_seconds_and_an_iq_beyond_that(two, written):
     """That something came before is no secret: it is known before a private key is used."""
     romeo, juliet = two
