@@ -1,7 +1,7 @@
 """Which formats a peer says that it reads: by service discovery (XEP-0030), or by entity capabilities (XEP-0115).
 
-What slixmpp's plugins have learned already is used first. Only where they know nothing is the peer asked, a full
-JID alone, outside the filters: what is to be sent waits meanwhile (ARCHITECTURE invariant 3). The question is in
+What slixmpp has learned from capabilities is used first. Only where that is nothing is the peer asked, a full JID
+alone, outside the filters: what is to be sent waits meanwhile (ARCHITECTURE invariant 3). The question is in
 clear, whatever the policy, because nothing is known yet that it could be written in. It says no more than that we are
 about to write; the answer is what every client announces.
 
@@ -59,6 +59,7 @@ class AnnouncedFormats:
     _known: Table[str, Formats] = field(init=False)
     _silent: Table[str, bool] = field(init=False)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         self._known = Table(_LASTS, _JIDS, self.now)
@@ -75,12 +76,13 @@ class AnnouncedFormats:
         known = self._known.get(jid.full)
         if known is not None:
             return known
-        if self._silent.get(jid.full):
+        if self._is_closed or self._silent.get(jid.full):
             return _NONE
         raise NotYet(lambda: self._find(jid))
 
     def close(self) -> None:
         """Stop asking: whoever waits for an answer goes on without."""
+        self._is_closed = True
         for task in self._asking.values():
             task.cancel()
         self._asking.clear()
@@ -90,6 +92,8 @@ class AnnouncedFormats:
     async def _find(self, jid: JID) -> None:
         """Have an entry for a JID; several that wait for one ask once."""
         task = self._asking.get(jid.full)
+        if self._is_closed:
+            return
         if task is None:
             task = self._asking[jid.full] = asyncio.get_running_loop().create_task(self._look(jid))
             task.add_done_callback(lambda _: self._asking.pop(jid.full, None))
@@ -118,14 +122,14 @@ class AnnouncedFormats:
         return frozenset.intersection(*filter(None, said)) if any(said) else _NONE
 
     async def _learned(self, jid: JID) -> Formats:
-        """Return what slixmpp's plugins know; nobody is asked."""
-        plugins = self.xmpp.plugin
-        info = await plugins["xep_0115"].get_caps(jid) if "xep_0115" in plugins else None
-        if info is None:
-            info = await plugins["xep_0030"].api["get_cached_info"](jid, None, None, {})
-        if info is None:
+        """Return what capabilities have said that stood in a presence; nobody is asked.
+
+        What `xep_0030` keeps is not looked at: it keeps it for ever, and the client may be another one by now.
+        """
+        if "xep_0115" not in self.xmpp.plugin:
             return _NONE
-        return _formats((info["disco_info"] if isinstance(info, Iq) else info)["features"])
+        info = await self.xmpp.plugin["xep_0115"].get_caps(jid)
+        return _NONE if info is None else _formats(info["features"])
 
     async def _asked(self, jid: JID) -> Formats:
         self.stats["formats_asked_for"] += 1
