@@ -79,7 +79,7 @@ class Outbound:
     options: OutboundOptions = field(default_factory=OutboundOptions)
     #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
     announced_size: int | None = None
-    #: Returns which format a JID is written to in (`FormatChoice.of`).
+    #: Returns which format a JID is written to in, or raises `NotYet` (`FormatChoice.of`).
     written_as: Callable[[JID], Format] = field(default=lambda _jid: "rfc3923")
     #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
     on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
@@ -228,14 +228,13 @@ class Outbound:
         return outer
 
     def plan(self, stanza: Stanza, level: Level) -> Plan:
-        """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
+        """Return how `<e2e/>` is made; raise a `LocalError`, or `NotYet`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
         to = stanza["to"]
-        return self.protection.plan(
-            element, sender=sender, recipient=to, level=level, written_as=self.written_as(to)
-        )
+        written_as: Format = "rfc3923" if level is Level.SIGN else self.written_as(to)
+        return self.protection.plan(element, sender=sender, recipient=to, level=level, written_as=written_as)
 
     def works_slowly(self, stanza: Stanza, level: Level) -> bool:
         """Tell whether a stanza needs a key of ours that takes its time."""
