@@ -173,7 +173,7 @@ class E2EPlugin(BasePlugin):
             policy,
             exchanges,
             self._answers,
-            Forwarded(xmpp, protection, opening, policy),
+            Forwarded(xmpp, protection, opening, policy, exchanges.rooms),
             self._requests,
             self._downgrades,
             self._counters,
