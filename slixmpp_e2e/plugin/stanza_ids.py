@@ -16,7 +16,7 @@ from slixmpp import JID
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import SID
 
-_STANZA_ID: Final = f"{{{SID}}}stanza-id"
+STANZA_ID: Final = f"{{{SID}}}stanza-id"
 
 
 def adopt_stanza_ids(outer: Element, inner: Element, own: Collection[str]) -> None:
@@ -32,7 +32,7 @@ def adopt_stanza_ids(outer: Element, inner: Element, own: Collection[str]) -> No
 
 
 def _made_by(message: Element, makers: Collection[str]) -> list[Element]:
-    return [each for each in message.findall(_STANZA_ID) if _maker(each) in makers]
+    return [each for each in message.findall(STANZA_ID) if _maker(each) in makers]
 
 
 def _maker(stanza_id: Element) -> str:
