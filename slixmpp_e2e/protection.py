@@ -196,7 +196,7 @@ class Protection:
             encrypting = objenc_sealing(keys, self.options.cipher)
             return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random, encrypting)
         cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
-        recipients = tuple(self._recipient(key) for key in keys)
+        recipients = tuple(self._recipient(key, identity) for key in keys)
         sealing = rfc3923.Sealing(signer, recipients, cipher, certificates=certificates)
         return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random)
 
@@ -222,12 +222,14 @@ class Protection:
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 
-    def _recipient(self, key: PeerKey) -> Recipient:
+    def _recipient(self, key: PeerKey, own: Identity) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
         name = key.certificate.fingerprint, transport.name
         found = self._recipients.get(name)
         if found is None:
-            found = recipient_for(key.certificate, transport=transport)
+            # We find our own key by its key identifier, which is shorter; others may know issuer and number only.
+            shorter = key.certificate == own.recipient and key.certificate.key_identifier is not None
+            found = recipient_for(key.certificate, transport=transport, key_identifier=shorter or None)
             self._recipients.put(name, found)
         return found
 
