@@ -177,7 +177,7 @@ class E2EPlugin(BasePlugin):
             policy,
             exchanges,
             self._answers,
-            Forwarded(xmpp, protection, opening, policy),
+            Forwarded(xmpp, protection, opening, policy, exchanges.rooms),
             self._requests,
             self._downgrades,
             self._counters,
@@ -291,7 +291,10 @@ class E2EPlugin(BasePlugin):
         self._answers.forget()
 
     def report(self, stanza: Any) -> SecurityReport | None:
-        """Return what was proven about a stanza that arrived, or None if it arrived unprotected."""
+        """Return what was proven about a stanza that arrived, or None if it arrived unprotected.
+
+        Also None if body, subject or status of this copy were changed since: that was not proven by anybody.
+        """
         return report_of(stanza)
 
     def override(self, stanza: Stanza, level: Level | str) -> None:
