@@ -18,7 +18,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from slixmpp_e2e.certificates.policies import check_policies
-from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
+from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate, is_affordable
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
@@ -133,8 +133,8 @@ class PathValidator:
         """Return the path from a certificate to an anchor, both included; raise `CertificateError`.
 
         `hints` are certificates that came along; they are used only as parts of a path, and of CAs only eight of
-        them. The path goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at:
-        `check_usage`.
+        them, with keys of usual sizes: the library checks about a hundred signatures before it gives up. The path
+        goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at: `check_usage`.
         """
         hints = hints[:_MAX_ALONG]
         avoided = frozenset(avoiding)
@@ -168,7 +168,11 @@ class PathValidator:
             )
             .build_client_verifier()
         )
-        above = [hint.certificate for hint in hints if _is_authority(hint.certificate)]
+        above = [
+            hint.certificate
+            for hint in hints
+            if is_affordable(hint.public_key) and _is_authority(hint.certificate)
+        ]
         between = [*self._intermediates, *above[:_MAX_HINTS]]
         if avoided:
             between = [each for each in between if each.fingerprint(hashes.SHA256()) not in avoided]
