@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz readers` and `python -m tests.fuzz receive`: many executions, and a table.
+"""`python -m tests.fuzz readers`, `receive` and `worst`: many executions, or what is dear; and a table.
 
 Readers are run with atheris, which is guided by what code an input reaches, if it is installed, each in a process
 of its own; else, and with `--blind`, with our own mutator alone. The whole way is run with our own mutator: its
@@ -9,7 +9,6 @@ Where something is wrong, the input is printed in base64, and the exit code is n
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import importlib.util
 import logging
@@ -21,6 +20,7 @@ import warnings
 
 from tests.benchmarks.parties import make_parties
 from tests.fuzz.corpora import Corpus
+from tests.fuzz.costs import weigh_all
 from tests.fuzz.readers import Readers
 from tests.fuzz.receiving import Forger, Recipient
 from tests.fuzz.running import GROWTH, LONGEST, FindingError, Run, resident, run_target
@@ -90,10 +90,20 @@ def receive(recipient: Recipient, executions: int, seed: int) -> Run:
     return Run("the whole way", executions, time.perf_counter() - begin, slowest, growth)
 
 
+async def run_worst() -> bool:
+    """Weigh the worst cases, and print what they cost."""
+    logging.disable(logging.CRITICAL)
+    print("| stanza | octets | ms | MB | private | verified |\n|---|--:|--:|--:|--:|--:|")
+    with make_parties() as parties:
+        for name, cost in weigh_all(parties):
+            print(f"| {name} | {cost} |", flush=True)
+    return True
+
+
 def main() -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("readers", "receive"))
+    parser.add_argument("what", choices=("readers", "receive", "worst"))
     parser.add_argument("only", nargs="*", help="names of readers")
     parser.add_argument("--executions", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
@@ -103,9 +113,9 @@ def main() -> int:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     if arguments.what == "readers":
         return not run_readers(arguments.executions, arguments.seed, arguments.only, blind=arguments.blind)
-    with contextlib.suppress(KeyboardInterrupt):
-        return not asyncio.run(run_receive(arguments.executions, arguments.seed))
-    return 1
+    if arguments.what == "worst":
+        return not asyncio.run(run_worst())
+    return not asyncio.run(run_receive(arguments.executions, arguments.seed))
 
 
 if __name__ == "__main__":

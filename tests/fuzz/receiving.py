@@ -29,6 +29,7 @@ from slixmpp_e2e.formats.claims import ClaimedKeys
 from slixmpp_e2e.freshness import MemoryReplayRecord, from_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import E2E_TAG, NEVER_ANSWERED, OBJENC_TAG, kind_of
+from slixmpp_e2e.plugin.stanzas import inner_report_of, protected_stanza
 from slixmpp_e2e.stanza import stanza_type
 from tests.benchmarks.parties import JULIET, ROMEO, Parties, Party
 from tests.fuzz.corpora import base64_lines
@@ -37,7 +38,7 @@ from tests.pki import MOMENT
 from tests.security.bits import said
 
 NOW = from_datetime(MOMENT)
-_HEADER = (
+HEADER = (
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
 )
 _ENTITY = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\nContent-Transfer-Encoding: binary\r\n\r\n"
@@ -82,10 +83,11 @@ class Captured:
 class Recipient:
     """Romeo's client, what came out of it, and what may."""
 
-    def __init__(self, parties: Parties) -> None:
+    def __init__(self, parties: Parties, **options: Any) -> None:
         self.parties = parties
         self.store = MemoryStore(started=0)
-        self.romeo = parties.romeo(store=self.store, policy={"*": "required"}, clock=lambda: NOW)
+        options = {"policy": {"*": "required"}, "clock": lambda: NOW, **options}
+        self.romeo = parties.romeo(store=self.store, **options)
         xmpp = self.romeo.xmpp
         xmpp.send = lambda stanza, **_: self.answers.append(str(stanza))
         xmpp.disconnect = xmpp.abort = lambda *_, **__: None
@@ -122,7 +124,7 @@ class Recipient:
         for noted in (self.passed, self.answers, self.reasons, self._arrived):
             noted.clear()
         xmpp.init_parser()
-        xmpp.data_received(_HEADER)
+        xmpp.data_received(HEADER)
         xmpp.data_received(wire)
 
     def try_changed(self, wire: bytes, *, insider: bool = False) -> None:
@@ -159,6 +161,21 @@ class Recipient:
         sender = stanza["from"]
         assert is_response or not sender.local or sender.bare == "romeo@example.net", f"in clear: {stanza}"
 
+        for copy in stanza.xml.iterfind(_COPIED):
+            self._check_copy(stanza, copy)
+
+    def _check_copy(self, wrapper: Any, copy: Element) -> None:
+        """What somebody wrote to us is in a carbon only if it is what Juliet wrote to Romeo."""
+        report = inner_report_of(wrapper)
+        kind, type_ = copy.tag.rpartition("}")[2], stanza_type(copy)
+        if report is None:
+            assert type_ == "error" or kind != "message" or "@" not in copy.get("from", ""), (
+                f"in clear: {wrapper}"
+            )
+            return
+        inner = protected_stanza(self.romeo.xmpp, copy, report)
+        assert said(self.romeo, inner) in self.originals, f"delivered: {wrapper}"
+
     def _check_answers(self) -> None:
         own = [
             each
@@ -173,6 +190,8 @@ class Recipient:
 
 
 _KINDS = {"message", "presence", "iq"}
+_COPIED = "{urn:xmpp:carbons:2}received/{urn:xmpp:forward:0}forwarded/{jabber:client}message"
+_BARE = re.compile(rb"<(message|presence|iq)(?=[ >])")
 
 
 def capture(parties: Parties) -> list[Captured]:
@@ -309,12 +328,13 @@ class Forger:
 
     def _around(self) -> bytes:
         wire = self._carrier().wire if self.random.random() < 0.5 else self._attributes()
+        wire = _BARE.sub(rb"<\1 xmlns='jabber:client'", wire, 1)
         return self.random.choice(_AROUND).encode().replace(b"{}", wire)
 
     def _elements(self) -> bytes:
         """Splice two stanzas: children of one in the other."""
         one, other = (
-            fromstring(_HEADER + self.random.choice(self._wires.corpus) + b"</stream:stream>")[0]
+            fromstring(HEADER + self.random.choice(self._wires.corpus) + b"</stream:stream>")[0]
             for _ in range(2)
         )
         for child in list(other):
