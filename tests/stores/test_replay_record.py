@@ -108,6 +108,12 @@ class TestHighest:
         assert highest(record, 4, NOW, received=NOW + RECENT + 1) == NOW
         assert highest(record, 5, NOW, received=NOW + 2 * RECENT + 2) is None
 
+    def test_a_window_may_be_longer_than_that(self, opened, tmp_path):
+        long_ago = NOW - 3000 * SECOND
+        for record in (MemoryReplayRecord(started=0), opened(tmp_path / "store.db")):
+            assert highest(record, 1, long_ago) is None
+            assert highest(record, 2, long_ago - 1) == long_ago
+
     def test_what_others_sent_does_not_count(self, record):
         assert not seen(record, 1, NOW, signer=ROMEO)
         assert highest(record, 2, NOW) is None
