@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-from xml.etree.ElementTree import fromstring
+from xml.etree.ElementTree import Element, fromstring
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -21,6 +21,7 @@ from slixmpp_e2e.cms.signed_data import Signer, sign
 from slixmpp_e2e.formats.claims import ClaimedKeys
 from slixmpp_e2e.freshness import SECOND, MemoryReplayRecord
 from slixmpp_e2e.media import mime
+from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.plugin import E2EPlugin
 from slixmpp_e2e.plugin.stanzas import ReceiveFailure, inner_report_of, report_of
 from slixmpp_e2e.report import SecurityReport
@@ -128,6 +129,25 @@ class Outcome:
     def reasons(self) -> list[str]:
         """Why something was refused."""
         return [failure.reason for failure in self.failures]
+
+
+def is_taken(outcome: Outcome, secret: str) -> bool:
+    """Tell whether something reached the program as if it had come just now, or without any mark."""
+    for each in outcome.delivered:
+        report = each.report
+        if report is None:
+            if _says(each.stanza.xml, secret):
+                return True
+        elif report.authenticated or report.arrival != "archived":
+            return True
+    return False
+
+
+def _says(element: Element, secret: str) -> bool:
+    """Tell whether a text stands in a stanza, other than in an object that is handed over as it came."""
+    if element.tag in PAYLOADS:
+        return False
+    return secret in (element.text or "") or any(_says(child, secret) for child in element)
 
 
 class Client:
