@@ -95,8 +95,8 @@ def _records(juliet: Party, romeo: Party) -> list[_Record]:
             lambda: [each.digests for each in _signers(replay)],
         ),
         _Record(
-            "replay record: order and recent ones",
-            "as above; recent ones: 10 min",
+            "replay record: order and times",
+            "as above",
             lambda: [each._by_timestamp for each in _signers(replay)],
         ),
         _Record(

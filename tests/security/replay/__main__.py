@@ -6,6 +6,7 @@ import sys
 import time
 
 from tests.security.replay.disguises import DISGUISES
+from tests.security.replay.kills import HANDLERS, killing
 from tests.security.replay.race import CLIENTS, race
 from tests.security.replay.replays import Run
 from tests.security.replay.sequences import run_sequences
@@ -40,7 +41,24 @@ async def replays(how_many: int) -> None:
     print("replays: none was accepted")
 
 
-RUNS = {"sequences": (sequences, 10_000), "replays": (replays, 100_000)}
+async def kills(how_many: int) -> None:
+    """Kill a program as it receives, as often with either kind of handler; raise `AssertionError`: see `Fates`."""
+    for how in HANDLERS:
+        with make_world() as world:
+            async with killing(world, 0) as run:
+                for _ in range(how_many // len(HANDLERS)):
+                    await run.kill(how)
+                await run.finish(how)
+        fates = run.fates
+        print(f"handler: {how}; {', '.join(f'{number:,} {name}' for name, number in fates.counts.items())}")
+        print(f"    {fates.accepted.total():,} accepted, {max(fates.accepted.values())} times at the most")
+        print(f"    {len(fates.cut_off)} cut off; by a kill: {dict(sorted(fates.cut_off_by_a_kill.items()))}")
+        assert not fates.broken, fates.broken
+        assert set(fates.accepted.values()) == {1}
+    print("kills: nothing was accepted twice, and nothing refused that was not taken in before")
+
+
+RUNS = {"sequences": (sequences, 10_000), "replays": (replays, 100_000), "kills": (kills, 1000)}
 
 
 def main(name: str = "", how_many: str = "") -> None:

@@ -12,8 +12,8 @@ from tests.security.replay.race import race
 from tests.security.replay.replays import Run
 from tests.security.replay.world import World, make_world
 
-REPLAYS = 1600
-HEATS = 60
+REPLAYS = 1200
+HEATS = 40
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.security.replay.sequences import run_sequences
 from tests.security.replay.world import make_world
 
 NOW = 1_772_366_400 * SECOND
-SEQUENCES = 200
+SEQUENCES = 150
 
 
 @pytest.mark.requirement("3923-6.9-6", "3923-6.9-7", "3923-6.9-8")
