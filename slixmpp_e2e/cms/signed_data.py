@@ -20,6 +20,7 @@ from slixmpp_e2e.cms.asn1 import (
     SET,
     ASN1Error,
     Reader,
+    begins_in_ber,
     octet_string,
     oid,
     read_der_or_ber,
@@ -271,13 +272,19 @@ def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> Verifi
     raise failure
 
 
-def parse_signed_data(data: bytes) -> SignedData:
+def parse_signed_data(data: bytes, *, secret: bool = False) -> SignedData:
     """Read a ContentInfo with SignedData from the start of `data`; raise `MalformedError`.
 
     DER is read as it is; BER (RFC 5652 allows it) is rewritten first. What follows the object is not looked
     at: `size` says where it begins.
+
+    What was `secret` is not rewritten unless its first length is BER already, as it is wherever somebody writes
+    BER: rewriting takes its time, and of somebody who had changed a block of an encrypted object in DER, it would
+    tell that there is a length octet of BER in it now.
     """
     try:
+        if secret and not begins_in_ber(data):
+            return _read_content_info(Reader(data))
         found, size = read_der_or_ber(data, _read_content_info)
     except ASN1Error as error:
         raise MalformedError(f"not a SignedData: {error}") from None
