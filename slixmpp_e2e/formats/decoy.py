@@ -17,8 +17,8 @@ from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_
 from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
-#: What a refusal has left out: reading the MIME header and the SignedData behind it; the SignedData; about half of
-#: it, as it was left in the middle; or nothing but the verification, which all of them have.
+#: What a refusal has left out: reading the MIME header and the SignedData behind it; the SignedData; the larger half
+#: of it; or next to nothing but the verification, which all of them have left out.
 Missed = Literal["header", "object", "half", "verification"]
 
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
@@ -36,7 +36,7 @@ class Decoy:
 
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
-        if missed == "header":
+        if missed in {"header", "half"}:  # with `_half` it takes as long as what is left of a SignedData
             mime.parse_entity(_HEADER)
         if missed == "half":
             parse_signed_data(self._half, secret=True)

@@ -32,7 +32,14 @@ from slixmpp_e2e.cms.enveloped_data import (
     parse_enveloped_data,
 )
 from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient
-from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, certificates_only, parse_signed_data, sign
+from slixmpp_e2e.cms.signed_data import (
+    MalformedSignerInfoError,
+    Signer,
+    VerifiedSigner,
+    certificates_only,
+    parse_signed_data,
+    sign,
+)
 from slixmpp_e2e.errors import (
     CertificatesOnlyError,
     MalformedError,
@@ -211,7 +218,7 @@ class Opener:
         try:
             signed = parse_signed_data(der, secret=inside)
         except MalformedError as error:
-            raise SignatureError(str(error), reason="malformed") from None
+            raise SignatureError(str(error), reason="malformed") from error
         if outermost and signed.holds_certificates_only:
             raise CertificatesOnlyError(signed.certificates)
         if (signed.content is None) == (content is None):
@@ -287,7 +294,7 @@ class Opener:
 
 def _missed(error: RemoteError, plaintext: bytes) -> Missed:
     """Return what was left out when a plaintext was refused, before a signature in it was verified."""
-    if error.reason in _AFTER_READING:
+    if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
         return "verification"
     if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):  # which has no header
         return "header"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slixmpp.jid import JID
 
-from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM, AES256_CBC, AES256_GCM
+from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM, AES256_CBC, AES256_GCM, ID_SIGNED_DATA
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
 from slixmpp_e2e.cms.signed_data import MESSAGE_DIGEST, certificates_only
@@ -460,13 +460,14 @@ class TestInsideAnEnvelope:
         [
             (lambda inside: b"\xff" + inside[1:], "header"),
             (lambda inside: inside.replace(b"\r\n\r\n", b"\r\n!\r\n", 1), "header"),
-            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "half"),
+            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "verification"),
+            (lambda inside: inside.replace(ID_SIGNED_DATA, b"\x07" + ID_SIGNED_DATA[1:]), "half"),
             (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x06\x80" + MESSAGE_DIGEST[2:]), "half"),
             (lambda inside: inside[:-100], "half"),
             (lambda inside: b"0" + inside, "header"),
             (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "object"),
         ],
-        ids=["first octet", "header without an end", "attribute", "length in BER", "cut", "no header", "unsigned"],
+        ids=["first octet", "no end", "attribute", "type", "length in BER", "cut", "no header", "unsigned"],
     )  # fmt: skip
     def test_what_a_failure_has_left_out_is_made_up_for(self, receiver, by_juliet, romeo, change, missed):
         receiver.refuse(enveloped(change(opaque(CONTENT, by_juliet)), romeo))

@@ -24,7 +24,7 @@ from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import E2E_TAG
 from tests.benchmarks.parties import JULIET, ROMEO, Parties, Party
 from tests.pki import Entity, make_pki
-from tests.security.forgery import BLOCK, Captured
+from tests.security.forgery import BLOCK, Captured, pkcs1_blocks, raw_rsa
 
 WRONG: Final = "last octet: the wrong guesses"
 #: Nothing is special about it: what a test says of this one is what it says of chance.
@@ -151,37 +151,16 @@ def _encrypted_keys(forger: _Forger, captured: bytes) -> Mapping[str, list[bytes
     """Return objects with an encrypted key that is wrong in each way in which it can be."""
     parts = Captured.from_der(captured)
     encrypted_key = Reader(Reader(parts.recipient_infos).enter(0x31).element()).enter().elements(limit=4)[3]
-    numbers = forger.recipient.key.public_key().public_numbers()
-    size = (numbers.n.bit_length() + 7) // 8
+    public_key = forger.recipient.key.public_key()
+    size = public_key.key_size // 8
 
-    def with_block(make: Callable[[], bytes]) -> list[bytes]:
-        found = []
-        for _ in range(_VARIANTS):
-            block = make()
-            assert len(block) == size
-            value = pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(size, "big")
-            found.append(captured.replace(encrypted_key, octet_string(value)))
-        return found
-
-    def pkcs1(key: int, *, start: bytes = b"\0\2", zero_at: int | None = None, end: bytes = b"\0") -> bytes:
-        """Return a block (RFC 8017 7.2.1) with a random key; the rest says what is wrong with it."""
-        fill = bytearray(octet or 1 for octet in os.urandom(size - len(start) - len(end) - key))
-        if zero_at is not None:
-            fill[zero_at] = 0
-        return start + bytes(fill) + end + os.urandom(key)
+    def with_blocks(make: Callable[[], bytes]) -> list[bytes]:
+        values = [raw_rsa(make(), public_key) for _ in range(_VARIANTS)]
+        return [captured.replace(encrypted_key, octet_string(value)) for value in values]
 
     above = captured.replace(encrypted_key, octet_string(b"\xff" * size))
     return {
-        "PKCS #1: right, a random key": with_block(lambda: pkcs1(16)),
-        "PKCS #1: version 1": with_block(lambda: pkcs1(16, start=b"\1\2")),
-        "PKCS #1: block type 1": with_block(lambda: pkcs1(16, start=b"\0\1")),
-        "PKCS #1: padding of 4 octets": with_block(lambda: pkcs1(16, zero_at=4)),
-        "PKCS #1: no zero": with_block(
-            lambda: pkcs1(16, end=b"\x07")[:-16] + bytes(octet or 1 for octet in os.urandom(16))
-        ),
-        "PKCS #1: no key": with_block(lambda: pkcs1(0)),
-        "PKCS #1: a key of 15 octets": with_block(lambda: pkcs1(15)),
-        "PKCS #1: a key of 32 octets": with_block(lambda: pkcs1(32)),
+        **{f"PKCS #1: {name}": with_blocks(make) for name, make in pkcs1_blocks(size).items()},
         ABOVE: [above],
     }
 
