@@ -9,6 +9,7 @@ import pytest_asyncio
 from slixmpp_e2e.namespaces import E2E
 from tests.security.oracle.__main__ import attack
 from tests.security.oracle.attacks import ATTACKS, SHORT, minority
+from tests.security.oracle.forms import forms
 from tests.security.oracle.scene import Scene, kinds, scene
 from tests.security.oracle.ways import all_ways, by_every_way, flood
 from tests.server.protected import make_pki
@@ -67,6 +68,15 @@ async def test_no_way_leads_to_an_answer_that_depends_on_what_was_wrong(live):
     assert all(sum(found.values()) == 1 for way, found in heard.items() if way in answered)
 
 
+async def test_what_is_made_by_the_attacker_is_answered_alike_wherever_it_is_broken(live):
+    live.forget(for_good=True)
+    made = forms(live)
+    for attacker in (live.insider, live.stranger):
+        answers = dict(zip(made, await attacker.ask_all(list(made.values())), strict=True))
+        assert set(answers.values()) == {answers["no object"]}, answers
+    assert "decryption-failed" in answers["no object"]
+
+
 async def test_who_keeps_on_failing_gets_one_answer_and_one_for_each_request(live):
     live.forget(for_good=True)
     flooded = await flood(live, seconds=1, rate=50)
@@ -75,7 +85,7 @@ async def test_who_keeps_on_failing_gets_one_answer_and_one_for_each_request(liv
     assert flooded.answered.get("message", 0) + flooded.answered.get("presence", 0) == 1
 
 
-def test_a_minority_is_what_is_said_less_often_than_one_thing():
+async def test_a_minority_is_what_is_said_less_often_than_one_thing():
     assert minority(["a", "a", "b", "a", "c"]) == [2, 4]
     assert minority(["a", "a"]) == []
     assert minority(["a", "b"]) == []
