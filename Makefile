@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary load soak flood clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -42,6 +42,18 @@ bits: $(VENV)/.installed
 # 10,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
+
+# Clear and protected against each other, in one process and in two: some ten minutes. ROUNDS=8.
+load: $(VENV)/.installed
+	$(BIN)/python -m tests.load.throughput
+
+# A million messages between two bots, and what memory does meanwhile: hours. MESSAGES=1000000, or MINUTES=15.
+soak: $(VENV)/.installed
+	$(BIN)/python -m tests.load.soak
+
+# An honest peer beside attackers. MINUTES=10 RATE=200.
+flood: $(VENV)/.installed
+	$(BIN)/python -m tests.load.flood
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
