@@ -20,8 +20,8 @@ async def test_some_hundred_messages_arrive_once_and_in_order(tmp_path: Path):
 
 
 async def test_an_honest_peer_is_heard_beside_attackers(tmp_path: Path):
-    found = await flood(6, 60, tmp_path, looks=3)
-    assert len(found.arrived) == found.honest == 60
+    found = await flood(5, 60, tmp_path, looks=3)
+    assert len(found.arrived) == found.honest == 50
     assert sum(found.hostile.values()) > 30
     assert set(found.errors) >= {"malformed", "untrusted", "unprotected"}
     assert found.answers.get("message error", 0) <= 5 * 2  # each of the attackers once in ten seconds
