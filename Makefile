@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle load soak flood clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -66,6 +66,18 @@ canary: $(VENV)/.installed
 # Certification paths at random, compared with the library and with openssl verify: minutes.
 paths: $(VENV)/.installed
 	$(BIN)/python -m tests.certificates.paths
+
+# Clear and protected against each other, in one process and in two: some ten minutes. ROUNDS=8.
+load: $(VENV)/.installed
+	$(BIN)/python -m tests.load.throughput
+
+# A million messages between two bots, and what memory does meanwhile: hours. MESSAGES=1000000, or MINUTES=15.
+soak: $(VENV)/.installed
+	$(BIN)/python -m tests.load.soak
+
+# An honest peer beside attackers. MINUTES=10 RATE=200.
+flood: $(VENV)/.installed
+	$(BIN)/python -m tests.load.flood
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
