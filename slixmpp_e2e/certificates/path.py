@@ -23,7 +23,7 @@ from slixmpp_e2e.certificates.name_constraints import (
     constrains_directory_names,
 )
 from slixmpp_e2e.certificates.policies import check_policies
-from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
+from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate, is_affordable
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
@@ -159,8 +159,8 @@ class PathValidator:
         """Return the path from a certificate to an anchor, both included; raise `CertificateError`.
 
         `hints` are certificates that came along; they are used only as parts of a path, and of CAs only eight of
-        them. The path goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at:
-        `check_usage`.
+        them, with keys of usual sizes: the library checks about a hundred signatures before it gives up. The path
+        goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at: `check_usage`.
         """
         hints = hints[:_MAX_ALONG]
         avoided = frozenset(avoiding)
@@ -183,7 +183,11 @@ class PathValidator:
         at: datetime,
         avoided: frozenset[bytes],
     ) -> _Path:
-        above = [hint.certificate for hint in hints if _is_authority(hint.certificate)][:_MAX_HINTS]
+        above = [
+            hint.certificate
+            for hint in hints
+            if is_affordable(hint.public_key) and _is_authority(hint.certificate)
+        ][:_MAX_HINTS]
         plain = [each for each in above if not constrains_directory_names(each)]
         try:
             chain = self._find_unconstrained(certificate.certificate, plain, at, avoided)
