@@ -35,4 +35,6 @@ PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
 PUBSUB_OWNER: Final = f"{PUBSUB}#owner"
 #: XEP-0257: the list of certificates that an account can be logged in to with.
 SASLCERT: Final = "urn:xmpp:saslcert:1"
+#: XEP-0359.
+SID: Final = "urn:xmpp:sid:0"
 SM: Final = "urn:xmpp:sm:3"

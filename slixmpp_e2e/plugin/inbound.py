@@ -19,13 +19,15 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
-from slixmpp_e2e.outer import OPENED, PAYLOADS, find_payload, has_payload, read_outer
+from slixmpp_e2e.outer import IN_ROOM, OPENED, PAYLOADS, find_payload, has_payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.opening import Opening
+from slixmpp_e2e.plugin.rooms import is_public
+from slixmpp_e2e.plugin.stanza_ids import adopt_stanza_ids
 from slixmpp_e2e.plugin.stanzas import (
     ReceiveFailure,
     Rejection,
@@ -112,7 +114,8 @@ class Inbound:
                 return await self._copy(stanza, copy)
         if type_of(stanza) == "error":
             return self._bounce(stanza)
-        if not has_payload(stanza.xml) or type_of(stanza) not in OPENED[kind_of(stanza)]:
+        is_opened = has_payload(stanza.xml) and type_of(stanza) in OPENED[kind_of(stanza)]
+        if not is_opened or stanza["from"].bare in self.exchanges.rooms:
             return await self._unprotected(stanza)
         try:
             inner = await self.open(stanza)
@@ -125,12 +128,15 @@ class Inbound:
 
     async def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
+        if stanza["from"].bare in self.exchanges.rooms:
+            raise RefusedError(IN_ROOM, reason="unprotected")
         payload = find_payload(stanza.xml)
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
             payload, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
         )
+        adopt_stanza_ids(stanza.xml, result.stanza, {bare(outer.recipient)})
         inner = protected_stanza(self.xmpp, result.stanza, result.report)
         if isinstance(stanza, Iq) and not inner["id"]:
             raise MalformedError("an iq without id")
@@ -218,8 +224,8 @@ class Inbound:
         if isinstance(stanza, Iq) and self.answers_in_clear(stanza):
             return None
         kind = kind_of(stanza)
-        from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
-        if from_room or not self.policy.must_be_protected(sender, kind):
+        public = is_public(stanza, self.exchanges.rooms, self.policy)
+        if public or not self.policy.must_be_protected(sender, kind):
             if self.may_be_downgrade(stanza):
                 await self.downgrades.heard_clear(stanza)
             return stanza

@@ -35,6 +35,7 @@ from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
 from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, hosted_options, load_identity
+from slixmpp_e2e.plugin.pauses import Pauses
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -42,6 +43,7 @@ from slixmpp_e2e.plugin.resolvers import read_resolvers
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
+from slixmpp_e2e.plugin.turns import Turns
 from slixmpp_e2e.plugin.worker import Worker, WorkerKeys
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
@@ -101,6 +103,7 @@ class E2EPlugin(BasePlugin):
     _publication: Publication
     _own_devices: OwnDevices
     _discretion: Discretion
+    _pauses: Pauses
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -117,6 +120,7 @@ class E2EPlugin(BasePlugin):
             self.protection.store.close()
             raise
         self._place()
+        self._pauses.start()
         self._discretion = Discretion(self.xmpp, self._outbound.may_be_protected)
         if not self.config["debug_plaintext"]:
             self._discretion.start()
@@ -147,6 +151,8 @@ class E2EPlugin(BasePlugin):
         published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
         self._publication = Publication(xmpp, protection, self._counters)
         parking = self._outbound.parking
+        turns = Turns(xmpp)
+        self._pauses = Pauses(xmpp, turns, parking)
         opening = Opening(protection, self._mirror, read_formats(config["formats"]))
         self._decisions = Decisions(xmpp, opening, parking.release)
         self._downgrades = Downgrades(xmpp, opening, self._counters)
@@ -177,7 +183,7 @@ class E2EPlugin(BasePlugin):
             policy,
             exchanges,
             self._answers,
-            Forwarded(xmpp, protection, opening, policy),
+            Forwarded(xmpp, protection, opening, policy, exchanges.rooms),
             self._requests,
             self._downgrades,
             self._counters,
@@ -188,7 +194,7 @@ class E2EPlugin(BasePlugin):
             answers_refused=self._announced.answer,
         )
         self._arrivals = Arrivals(
-            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
+            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features, turns
         )
         protection.on_clock_adjustment = self._clock_adjusted
         sources = [config, *hosted_options(config, DEFAULTS)]
@@ -257,6 +263,7 @@ class E2EPlugin(BasePlugin):
         self._announced.close()
         self._publication.close()
         self._own_devices.close()
+        self._pauses.stop()
         self._outbound.parking.close()
         ending = (*self._departures.close(), *self._arrivals.close())
         self._worker.close()
@@ -291,7 +298,10 @@ class E2EPlugin(BasePlugin):
         self._answers.forget()
 
     def report(self, stanza: Any) -> SecurityReport | None:
-        """Return what was proven about a stanza that arrived, or None if it arrived unprotected."""
+        """Return what was proven about a stanza that arrived, or None if it arrived unprotected.
+
+        Also None if body, subject or status of this copy were changed since: that was not proven by anybody.
+        """
         return report_of(stanza)
 
     def override(self, stanza: Stanza, level: Level | str) -> None:

@@ -1,6 +1,7 @@
 """A stanza goes in, a protected payload comes out, and the stanza again with a report."""
 
 from dataclasses import replace
+from typing import get_args
 from xml.etree.ElementTree import tostring
 
 import pytest
@@ -11,7 +12,9 @@ from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
+    SignatureError,
 )
+from slixmpp_e2e.formats.decoy import Missed
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
@@ -145,9 +148,20 @@ class TestOurKeys:
 
     @pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
     def test_time_can_be_spent_in_vain_with_every_key(self, pki, clock, name):
-        spender = account(pki, pki[name], clock)
-        spender._arriving._decoy(b"x", True)
-        spender._arriving._decoy(b"x", False)
+        decoy = account(pki, pki[name], clock)._arriving._decoy
+        for missed in get_args(Missed):
+            decoy(b"x", missed)
+        with pytest.raises(SignatureError) as caught:
+            decoy.verify(b"x")
+        assert caught.value.reason == "invalid"  # so a signature was verified
+
+    def test_time_is_still_spent_when_a_key_of_another_kind_has_followed(self, pki, clock):
+        spender = account(pki, pki["juliet"], clock)
+        other = end_entity(jid="juliet@example.com", issuer=pki.intermediate, key=pki["p-256"].key)
+        spender.add_identity(identity(other.key, other.certificate))
+        with pytest.raises(SignatureError) as caught:
+            spender._arriving._decoy.verify(b"x")
+        assert caught.value.reason == "invalid"
 
     def test_who_can_only_sign_still_answers_envelopes_alike(self, pki, clock, sender):
         error = refusal(account(pki, pki["ed25519"], clock), protect(sender))
