@@ -260,6 +260,11 @@ def main() -> int:
     if not options.write:
         asked = [each for each in modules if not options.modules or each.name in options.modules]
         run(asked, tests, survivors=options.survivors)
+    for module in modules:
+        for name in document.read_reasons().get(module.name, {}).keys() - {
+            each.name for each in module.mutants
+        }:
+            print(f"a reason for a mutant that there is not any more: {module.name}: {name}")
     rows = [each.row() for each in modules]
     Path(ROOT / "docs" / "mutants.md").write_text(document.write(rows))
     return 0
