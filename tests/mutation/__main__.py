@@ -123,16 +123,21 @@ class Module:
         return self._first(going)
 
     def _first(self, tests: Iterable[str]) -> list[str]:
-        """Return the quickest of some tests, those for the same part of the package before the others."""
-        part = "".join(f"{each}/" for each in self.name.split("/")[:-1])
-        found, left = [], self._seconds
-        for test in sorted(
-            tests, key=lambda each: (f"tests/{part}" not in each, self._tests[each]["seconds"])
-        ):
-            left -= self._tests[test]["seconds"]
-            if left < 0 and found:
-                break
-            found.append(test)
+        """Return the quickest of some tests: those for the same part of the package, then as many others."""
+        directory, _, name = self.name.rpartition("/")
+        part = f"tests/{directory}/" if directory else f"tests/test_{name}"
+        found: list[str] = []
+        groups: dict[bool, list[str]] = {True: [], False: []}
+        for test in sorted(tests, key=lambda each: self._tests[each]["seconds"]):
+            groups[test.startswith(part)].append(test)
+        left = 0.0
+        for group in groups.values():
+            left = max(left, 0.0) + self._seconds / 2
+            for test in group:
+                left -= self._tests[test]["seconds"]
+                if left < 0 and found:
+                    break
+                found.append(test)
         return found
 
     def check_imported(self, mutant: Mutant) -> None:
