@@ -46,8 +46,6 @@ from tests.mutation.session import (
 KEPT: Final = ROOT / ".mutants"
 #: What every child needs, imported once.
 _WARM: Final = (asn1crypto.x509, cryptography.x509, hypothesis.strategies, slixmpp)
-#: Outside of functions nothing says which tests matter: at most so many, the quickest of each file.
-_OF_EACH_FILE: Final = 40
 
 
 class Module:
@@ -148,19 +146,9 @@ class Module:
 
     def _run_imported(self, mutant: Mutant, code: CodeType) -> int:
         import_changed(self._path, code)
-        by_file: dict[str, list[str]] = {}
-        for test in sorted(self._tests, key=lambda each: self._tests[each]["seconds"]):
-            if self.name in self._tests[test]["lines"]:
-                by_file.setdefault(test.partition("::")[0], []).append(test)
-        own = f"test_{self.name.rpartition('/')[2]}.py"
-        through = set(self._through(mutant)) if mutant.inside else set()
-        tests = self._first(
-            through
-            or {
-                test
-                for name, group in by_file.items()
-                for test in (group if name.endswith(own) else group[:_OF_EACH_FILE])
-            }
+        tests = self._through(mutant) if mutant.inside else []
+        tests = tests or self._first(
+            test for test, entry in self._tests.items() if self.name in entry["lines"]
         )
         outcome = KILLED  # also where nothing can be imported any more
 
