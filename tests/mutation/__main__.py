@@ -147,8 +147,9 @@ class Module:
     def _run_imported(self, mutant: Mutant, code: CodeType) -> int:
         import_changed(self._path, code)
         tests = self._through(mutant) if mutant.inside else []
+        own = f"test_{self.name.rpartition('/')[2]}.py::"  # may look at what is made when it is imported, and no more
         tests = tests or self._first(
-            test for test, entry in self._tests.items() if self.name in entry["lines"]
+            test for test, entry in self._tests.items() if self.name in entry["lines"] or own in test
         )
         outcome = KILLED  # also where nothing can be imported any more
 
