@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary replays clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -42,6 +42,11 @@ bits: $(VENV)/.installed
 # 10,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
+
+# Clocks and timestamps against a model, replays in every disguise, kill -9 while receiving, keys that roll over: an hour.
+replays: $(VENV)/.installed
+	$(BIN)/python -m tests.security.replay
+	E2E_ROLL_OVERS=20 $(PYTEST) -s --timeout=0 tests/server/test_roll_over.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
