@@ -65,7 +65,9 @@ def format_date_time(moment: int) -> str:
 
 @lru_cache(maxsize=16)
 def _format_seconds(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[
+        : len("2026-11-20T08:30:15")
+    ]  # %Y has no zeros in front
 
 
 def from_datetime(moment: datetime) -> int:
