@@ -75,7 +75,7 @@ async def test_certificates_expire_and_others_were_there_in_time(talk, office, c
     ended = []
     async with talk.going_on():
         for _ in range(ROUNDS):
-            end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+            end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
             short = {name: office.issue(name, until=end) for name in NAMES}
             for name in NAMES:
                 await talk.renew(name)
