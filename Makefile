@@ -59,7 +59,7 @@ oracle: $(VENV)/.installed
 bits: $(VENV)/.installed
 	$(BIN)/python -m tests.security.bits
 
-# 10,000 sends with something going wrong, and a search for what should have stayed secret.
+# 15,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
 
