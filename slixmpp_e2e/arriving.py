@@ -13,6 +13,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.household import Household
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.certificates.peers import PeerCertificates
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
@@ -267,6 +268,9 @@ class Arriving:
         except MalformedError as error:
             error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
             raise
+        if not content.names_sender and len(certificate_jids(signer.certificate.certificate)) > 1:
+            # it would be new once as each of them: the record is kept by who signed
+            raise SignatureError("it does not say which of several JIDs sent it", reason="name-mismatch")
         report = build_report(opened, outer, decision, content.timestamp, written_as=written_as)
         if archived:
             if decision.first_use:  # nothing is decided by what an archive shows

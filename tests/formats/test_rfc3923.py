@@ -144,6 +144,7 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("cipher", "smime_type"), [(AES128_CBC, "enveloped-data"), (AES256_GCM, "authEnveloped-data")]
     )
+    @pytest.mark.requirement("reqs-4-7a", "reqs-4-7b")
     def test_what_is_encrypted_shows_nothing(self, by_juliet, romeo, cipher, smime_type):
         text = self.write(by_juliet, romeo, cipher=cipher)
         header, _, body = text.partition("\n\n")

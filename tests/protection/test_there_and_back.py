@@ -65,6 +65,7 @@ class TestThereAndBack:
     @pytest.mark.parametrize("scheme", ["rsa-sha256", "rsa-pss-sha256", "rsa-sha512"])
     @pytest.mark.parametrize("transport", TRANSPORTS)
     @pytest.mark.parametrize("cipher", CIPHERS_BY_NAME)
+    @pytest.mark.requirement("reqs-5-5a", "reqs-5-5b")
     def test_every_cipher_goes_with_every_key_transport_and_every_scheme(
         self, pki, juliet, romeo, receiver, clock, cipher, transport, scheme
     ):
@@ -79,6 +80,7 @@ class TestThereAndBack:
 class TestReport:
     @pytest.mark.requirement("3923-6.5-1", "3923-6.7-1", "3923-6.10-3", "3923-6.10-4", "3850-3-1", "3851-5-2")
     @pytest.mark.requirement("3860-4-1")
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_says_what_was_proven(self, sender, receiver, juliet, clock):
         text = protect(sender)
         clock.pass_seconds(2)
