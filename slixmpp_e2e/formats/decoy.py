@@ -35,6 +35,9 @@ class Decoy:
         self._half = certificates_only(())
         self._signed = parse_signed_data(self._whole)
 
+    def __len__(self) -> int:
+        return self._pool.size()
+
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
         if missed == "signature":
