@@ -189,6 +189,20 @@ class TestPath:
         issuer = Entity("x", key, certificate(key, extensions, subject="x", issuer=root))
         refused(root, end_entity(issuer=issuer), issuer)
 
+    @pytest.mark.requirement("3850-4.4.4-1")
+    @pytest.mark.parametrize(
+        ("found", "those"),
+        [(True, [MAIL]), (True, [SERVER, MAIL]), (True, [CLIENT]), (True, [ANY]), (False, [SERVER])],
+    )
+    def test_a_ca_that_is_for_something_is_for_messages(self, root, found, those):
+        """Many CAs of S/MIME certificates are for e-mail alone."""
+        issuer = authority("Purposeful", purposes(*those), issuer=root)
+        leaf = end_entity(issuer=issuer)
+        if found:
+            assert len(validate(root, leaf, issuer)) == 3
+        else:
+            refused(root, leaf, issuer)
+
     @pytest.mark.requirement("3850-4.4-1")
     def test_a_path_is_no_longer_than_its_cas_allow(self, root, middle):
         below = authority("Below", issuer=middle)
