@@ -23,6 +23,7 @@ CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"
 
 DATA_FORMS: Final = "jabber:x:data"
 DELAY: Final = "urn:xmpp:delay"
+DISCO_INFO: Final = "http://jabber.org/protocol/disco#info"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"
 #: XEP-0478.

@@ -276,6 +276,17 @@ def read_der_or_ber(data: bytes, read: Callable[[Reader], Value]) -> tuple[Value
         return read(Reader(der)), size
 
 
+def begins_in_ber(data: bytes) -> bool:
+    """Tell whether the first value has a length that DER has not; what else is wrong does not matter."""
+    try:
+        Reader(data)._next(SEQUENCE)  # noqa: SLF001
+    except BERError:
+        return True
+    except ASN1Error:
+        return False
+    return False
+
+
 def ber_to_der(data: bytes) -> tuple[bytes, int]:
     """Rewrite one BER value with DER lengths and whole strings.
 

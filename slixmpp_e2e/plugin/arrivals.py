@@ -1,8 +1,8 @@
 """The filter of what arrives (ARCHITECTURE invariants 8 and 9).
 
 One plain filter, the last of all `in` filters, so that stream management has counted before. It never raises: an
-exception here would end the stream. What has to wait for a store or a key goes through a lane, in order for each
-peer, and is delivered from there.
+exception here would end the stream. What has to wait for a store, for a key, or for its turn because there is too
+much at once (`Turns`) goes through a lane, in order for each peer, and is delivered from there.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, kind_of
+from slixmpp_e2e.plugin.turns import Turns
 from slixmpp_e2e.waiting import at_once
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,12 @@ class Arrivals:
     stats: Counter[str]
     #: Called with the features of a stream (`Outbound.hear_features`).
     on_features: Callable[[Element], None]
+    turns: Turns
     lanes: Lanes = field(init=False)
     _is_closed: bool = False
 
     def __post_init__(self) -> None:
-        self.lanes = Lanes(self._hold_back)
+        self.lanes = Lanes(self._hold_back, self.turns.pause)
 
     def unseal(self, stanza: Any) -> Any:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
@@ -59,14 +61,17 @@ class Arrivals:
                 if stanza.xml.tag == _FEATURES:
                     self.on_features(stanza.xml)
                 return stanza
-            if self.inbound.opening.waits:
+            if self.turns.is_due() or len(self.lanes) or self.inbound.opening.waits:
                 lane = _lane_of(stanza)
-                if self.lanes.is_busy(lane) or self._may_wait(stanza):
+                if self.lanes.is_busy(lane) or (self._has_to_wait() and self._may_wait(stanza)):
                     self.lanes.put(lane, _Arrival(self, stanza))
                     return None
             return at_once(self.inbound.judge(stanza))
         except Exception as error:  # noqa: BLE001 see `_drop`
             return self._drop(stanza, error)
+
+    def _has_to_wait(self) -> bool:
+        return self.inbound.opening.waits or self.turns.is_due()
 
     def _may_wait(self, stanza: Stanza) -> bool:
         """Tell whether somebody is asked about a stanza: there is something to open, or to answer."""

@@ -10,7 +10,6 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
-    NOT_UNDERSTOOD,
     CertificatesOnlyError,
     E2EError,
     MalformedError,
@@ -18,7 +17,6 @@ from slixmpp_e2e.errors import (
     StoreError,
     TimestampError,
 )
-from slixmpp_e2e.leaving import FORMATS
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
 from slixmpp_e2e.outer import IN_ROOM, OPENED, PAYLOADS, find_payload, has_payload, read_outer
@@ -79,12 +77,12 @@ class Inbound:
     on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
-    #: Which formats are read.
-    formats: frozenset[str] = frozenset(FORMATS)
     #: Called with who was proven, and the format he used (`FormatChoice.heard`).
     on_format: Callable[[JID, str], None] = field(default=lambda _jid, _format: None)
     #: Answers questions that may be asked in clear, whatever the policy (`PublishedKeys.answer`).
     answers_in_clear: Callable[[Iq], bool] = field(default=lambda _iq: False)
+    #: Answers those that would be refused because they are in clear (`AnnouncedFormats.answer`).
+    answers_refused: Callable[[Iq], bool] = field(default=lambda _iq: False)
 
     async def judge(self, stanza: Stanza) -> Stanza | None:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None.
@@ -133,10 +131,6 @@ class Inbound:
         if stanza["from"].bare in self.exchanges.rooms:
             raise RefusedError(IN_ROOM, reason="unprotected")
         payload = find_payload(stanza.xml)
-        if not isinstance(payload, str) and "objenc" not in self.formats:
-            unread = RefusedError("it is in a format that is not read here", reason="unsupported")
-            unread.answer = NOT_UNDERSTOOD
-            raise unread
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
@@ -235,6 +229,8 @@ class Inbound:
             if self.may_be_downgrade(stanza):
                 await self.downgrades.heard_clear(stanza)
             return stanza
+        if isinstance(stanza, Iq) and self.answers_refused(stanza):
+            return None
         return await self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
         )

@@ -7,7 +7,7 @@ wait in its lane, whether or not they have anything to wait for themselves.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -36,6 +36,8 @@ class Lanes:
 
     #: Called whenever too much waits (True), and when that is over (False).
     on_full: Callable[[bool], None] = field(default=lambda _full: None)
+    #: Called before each job; it returns when that may begin (`Turns.pause`).
+    pause: Callable[[], Awaitable[None]] = field(default=lambda: asyncio.sleep(0))
     #: What waits behind what is being done.
     _lanes: dict[str, deque[Job]] = field(default_factory=dict)
     #: References to the tasks: the loop has none of its own.
@@ -65,6 +67,7 @@ class Lanes:
     async def _run(self, name: str, lane: deque[Job]) -> None:
         try:
             while lane:
+                await self.pause()
                 await self._do(name, lane.popleft())
         finally:
             if self._lanes.get(name) is lane:

@@ -82,7 +82,7 @@ class Outbound:
     options: OutboundOptions = field(default_factory=OutboundOptions)
     #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
     announced_size: int | None = None
-    #: Returns which format a JID is written to in (`FormatChoice.of`).
+    #: Returns which format a JID is written to in, or raises `NotYet` (`FormatChoice.of`).
     written_as: Callable[[JID], Format] = field(default=lambda _jid: "rfc3923")
     #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
     on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
@@ -221,15 +221,15 @@ class Outbound:
         self.leaves(outer, stanza, level, plan)
         return outer
 
-    def plan(self, stanza: Stanza, level: Level) -> Plan:
-        """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
+    def plan(self, stanza: Stanza, level: Level, written_as: Format | None = None) -> Plan:
+        """Return how `<e2e/>` is made; the format is chosen if none is given. Raise a `LocalError`, or `NotYet`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
         to = stanza["to"]
-        return self.protection.plan(
-            element, sender=sender, recipient=to, level=level, written_as=self.written_as(to)
-        )
+        if written_as is None:
+            written_as = "rfc3923" if level is Level.SIGN else self.written_as(to)
+        return self.protection.plan(element, sender=sender, recipient=to, level=level, written_as=written_as)
 
     def works_slowly(self, stanza: Stanza, level: Level) -> bool:
         """Tell whether a stanza needs a key of ours that takes its time."""
@@ -238,14 +238,14 @@ class Outbound:
         own = self.protection.identity_of(self.sender(stanza))
         return own is not None and own.is_slow
 
-    def _payload_again(self, stanza: Stanza, level: Level) -> Element:
+    def _payload_again(self, stanza: Stanza, level: Level, written_as: Format) -> Element:
         """Return another payload for a stanza that has left, if that can be done at once."""
         if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
         # the payload that brought our certificate may be lost
         self.protection.include_again(self.sender(stanza), stanza["to"])
         try:
-            plan = self.plan(stanza, level)
+            plan = self.plan(stanza, level, written_as)
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
         payload = plan.write()

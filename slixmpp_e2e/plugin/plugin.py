@@ -15,6 +15,7 @@ from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E, OBJENC, PUBKEY
+from slixmpp_e2e.plugin.announced_formats import FEATURES, AnnouncedFormats
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
@@ -34,6 +35,7 @@ from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.outbound import Outbound, OutboundOptions
 from slixmpp_e2e.plugin.own_devices import OwnDevices
 from slixmpp_e2e.plugin.own_keys import PrivateKeyObject, hosted_options, load_identity
+from slixmpp_e2e.plugin.pauses import Pauses
 from slixmpp_e2e.plugin.pubkeys import PublishedKeys
 from slixmpp_e2e.plugin.publication import Publication
 from slixmpp_e2e.plugin.renewal import Renewal
@@ -41,6 +43,7 @@ from slixmpp_e2e.plugin.resolvers import read_resolvers
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.revocation import RevocationRefresh
 from slixmpp_e2e.plugin.stanzas import Stanza, report_of, set_level
+from slixmpp_e2e.plugin.turns import Turns
 from slixmpp_e2e.plugin.worker import Worker, WorkerKeys
 from slixmpp_e2e.policy import Level, read_policy
 from slixmpp_e2e.protection import Protection
@@ -87,6 +90,7 @@ class E2EPlugin(BasePlugin):
     _decisions: Decisions
     _downgrades: Downgrades
     _formats: FormatChoice
+    _announced: AnnouncedFormats
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _answers: Answers
@@ -99,6 +103,7 @@ class E2EPlugin(BasePlugin):
     _publication: Publication
     _own_devices: OwnDevices
     _discretion: Discretion
+    _pauses: Pauses
 
     def plugin_init(self) -> None:
         """See `BasePlugin`; raise `ConfigurationError` when the options can't be used."""
@@ -115,6 +120,7 @@ class E2EPlugin(BasePlugin):
             self.protection.store.close()
             raise
         self._place()
+        self._pauses.start()
         self._discretion = Discretion(self.xmpp, self._outbound.may_be_protected)
         if not self.config["debug_plaintext"]:
             self._discretion.start()
@@ -145,11 +151,15 @@ class E2EPlugin(BasePlugin):
         published = PublishedKeys(xmpp, protection, self._counters, public=config["publish_certificates"])
         self._publication = Publication(xmpp, protection, self._counters)
         parking = self._outbound.parking
-        opening = Opening(protection, self._mirror)
+        turns = Turns(xmpp)
+        self._pauses = Pauses(xmpp, turns, parking)
+        opening = Opening(protection, self._mirror, read_formats(config["formats"]))
         self._decisions = Decisions(xmpp, opening, parking.release)
         self._downgrades = Downgrades(xmpp, opening, self._counters)
         self._outbound.on_clear = self._downgrades.leaves_clear
-        self._formats = FormatChoice(read_choices(config["format"]))
+        self._announced = AnnouncedFormats(xmpp, self._counters, opening.formats)
+        choices = read_choices(config["format"])
+        self._formats = FormatChoice(choices, self._announced.of, protection.can_write_objenc)
         self._outbound.written_as = self._formats.of
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
@@ -179,12 +189,12 @@ class E2EPlugin(BasePlugin):
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
-            formats=read_formats(config["formats"]),
             on_format=self._formats.heard,
             answers_in_clear=published.answer,
+            answers_refused=self._announced.answer,
         )
         self._arrivals = Arrivals(
-            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features
+            xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features, turns
         )
         protection.on_clock_adjustment = self._clock_adjusted
         sources = [config, *hosted_options(config, DEFAULTS)]
@@ -242,8 +252,7 @@ class E2EPlugin(BasePlugin):
             self._publication.start()
 
     def _features(self) -> tuple[str, ...]:
-        read = {"rfc3923": E2E, "objenc": OBJENC}
-        features = [read[each] for each in sorted(self._inbound.formats)]
+        features = [FEATURES[each] for each in FEATURES if each in self._announced.ours]
         return (*features, *([PUBKEY] if self.config["publish_certificates"] else []))
 
     def plugin_end(self) -> None:
@@ -251,8 +260,10 @@ class E2EPlugin(BasePlugin):
         self._renewal.stop()
         self._revocation.stop()
         self._search.close()
+        self._announced.close()
         self._publication.close()
         self._own_devices.close()
+        self._pauses.stop()
         self._outbound.parking.close()
         ending = (*self._departures.close(), *self._arrivals.close())
         self._worker.close()
@@ -425,7 +436,13 @@ class E2EPlugin(BasePlugin):
 
     def _sizes(self) -> Mapping[str, int]:
         protection = self.protection
-        peers: tuple[Sized, ...] = (self._requests, self._search, self._downgrades, self._formats)
+        peers: tuple[Sized, ...] = (
+            self._requests,
+            self._search,
+            self._downgrades,
+            self._formats,
+            self._announced,
+        )
         return {
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),

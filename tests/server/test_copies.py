@@ -7,6 +7,7 @@ import pytest
 
 from slixmpp_e2e import Trust
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
+from tests.written import IN_EVERY_FORMAT
 
 from .clients import Clients, Inbox, round_trip
 from .conftest import EJABBERD, PROSODY
@@ -52,20 +53,25 @@ def on_the_wire(proxy: RecordingProxy) -> bool:
     return SECRET.encode() in proxy.recorded_from_clients or SECRET.encode() in proxy.recorded_to_clients
 
 
-async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, proxy, pki, tmp_path):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", port=proxy.port)
+@IN_EVERY_FORMAT
+@pytest.mark.requirement("reqs-5-6b")
+async def test_what_was_stored_offline_is_delivered_as_delayed(
+    server, clients, proxy, pki, tmp_path, written
+):
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", port=proxy.port, **written.options)
     romeo.send_message("juliet@localhost", SECRET, mtype="chat")
     await round_trip(romeo)
     stored = on_disk(server)
-    assert b"xmpp-e2e" in stored
+    assert written.namespace.encode() in stored
     assert SECRET.encode() not in stored
     juliet = await clients.log_in("juliet@localhost/j", port=proxy.port, plugins=COPIES, available=False)
     inbox = Inbox(juliet)
-    protect(juliet, pki.options("juliet", store=f"sqlite:///{tmp_path / 'juliet.db'}"))
+    store = f"sqlite:///{tmp_path / 'juliet.db'}"
+    protect(juliet, pki.options("juliet", store=store, **written.options))
     juliet.send_presence()
     message = await inbox.next()
     assert message["body"] == SECRET
-    assert report(juliet, message).authenticated
+    assert written.is_right(report(juliet, message), "message", "romeo@localhost")
     assert not on_the_wire(proxy)
 
 
@@ -140,17 +146,25 @@ async def test_an_archive_can_be_read_again_and_page_by_page(copied):
         assert bodies == [SECRET, "one", "two", "three"]
 
 
-async def test_without_a_copy_for_ourselves_our_own_stay_closed_and_are_not_answered(clients, pki):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", encrypt_to_self=False)
-    his_other = await log_in(clients, pki, "romeo@localhost/s", "juliet", encrypt_to_self=False)
-    juliet = await log_in(clients, pki, "juliet@localhost/j", "romeo")
+@IN_EVERY_FORMAT
+async def test_without_a_copy_for_ourselves_our_own_stay_closed_and_are_not_answered(clients, pki, written):
+    """The draft has no room for one."""
+    alone = {**written.options, "encrypt_to_self": written.format == "objenc"}
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", **alone)
+    his_other = await log_in(clients, pki, "romeo@localhost/s", "juliet", **alone)
+    juliet = await log_in(clients, pki, "juliet@localhost/j", "romeo", **written.options)
+    her_other = await log_in(clients, pki, "juliet@localhost/k", "romeo", **written.options)
     hers, sent, failures = Inbox(juliet), Inbox(his_other, "carbon_sent"), Failures(his_other)
+    received = Inbox(her_other, "carbon_received")
     romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")
     await hers.next()
+    copy = (await received.next())["carbon_received"]
+    assert copy["body"] == SECRET
+    assert written.is_right(report(her_other, copy), "message", "romeo@localhost")
     wrapper = await sent.next()
     assert wrapper["carbon_sent"]["body"] != SECRET
     assert report(his_other, wrapper["carbon_sent"]) is None
-    assert failures.reasons == ["not-for-us"]
+    assert failures.reasons == [written.reason("not-for-us")]
     assert his_other.plugin["e2e"].stats().get("answered", 0) == 0
 
 

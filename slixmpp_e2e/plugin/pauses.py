@@ -1,0 +1,56 @@
+"""Pauses while slixmpp sends what a program has queued, so that the event loop gets its turn (`Turns`).
+
+slixmpp's sending loop goes on as long as something is queued. Filters can't stop it without taking a stanza out, and
+then `disconnect()` would not wait for it. So the queue's own `get` makes the pause: nothing changes its place.
+
+When a session ends, slixmpp empties the queue without a word. During a pause it may not be empty, so what is taken
+out then is parked, like everything else that would leave while there is no stream.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from slixmpp import Iq, Message, Presence
+
+from slixmpp_e2e.plugin.parking import Parking
+from slixmpp_e2e.plugin.stanzas import is_sealed
+from slixmpp_e2e.plugin.turns import Turns
+
+
+@dataclass(slots=True)
+class Pauses:
+    """Makes pauses in a client's sending loop."""
+
+    xmpp: Any
+    turns: Turns
+    parking: Parking
+    #: slixmpp's queue, once it has our `get`.
+    _queue: Any = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Make them from the next stanza on."""
+        self._queue = self.xmpp.waiting_queue
+        self._queue.get = self._get
+
+    def stop(self) -> None:
+        """Make no more."""
+        for name in ("get", "get_nowait"):
+            vars(self._queue).pop(name, None)
+
+    async def _get(self) -> Any:
+        queue = self._queue
+        if not queue.empty() and self.turns.must_pause():
+            queue.get_nowait = self._rescue  # nobody but us takes anything out, until a session ends
+            try:
+                await self.turns.wait()
+            finally:
+                vars(queue).pop("get_nowait", None)
+        return await type(queue).get(queue)
+
+    def _rescue(self) -> Any:
+        item = type(self._queue).get_nowait(self._queue)
+        stanza, use_filters = item
+        is_ours = use_filters and isinstance(stanza, (Message, Presence, Iq)) and not is_sealed(stanza)
+        if self.xmpp.transport is None and is_ours:
+            self.parking.hold(stanza)
+        return item
