@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary load soak flood clean
+.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle \
+	load soak flood clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -24,6 +25,20 @@ fuzz: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats tests/protection \
 		tests/stores tests/test_stanza.py tests/test_freshness.py
 
+# Every reader of octets from outside, with atheris: a day or more. EXECUTIONS=100000 for minutes, READERS="cpim pidf"
+# for some of them. docs/reliability.md has the figures.
+fuzz-readers: $(VENV)/.installed
+	$(BIN)/pip install --quiet '.[fuzz]'
+	$(BIN)/python -m tests.fuzz readers $(READERS) --executions $(or $(EXECUTIONS),10000000)
+
+# The whole way of what arrives: a quarter of an hour and more for each million.
+fuzz-receive: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz receive --executions $(or $(EXECUTIONS),1000000)
+
+# What stanzas of 2 MiB cost that are made to be dear: a minute.
+fuzz-worst: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz worst
+
 # A connection cut at every octet of an exchange, on each server: hours. Stopped, it goes on where it was (.cuts).
 cuts: $(VENV)/.installed
 	$(BIN)/python -m tests.server.all_cuts
@@ -31,9 +46,15 @@ cuts: $(VENV)/.installed
 benchmark: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
 
+# 100,000 rounds with one forgery of each kind: a quarter of an hour, then the tables of docs/timing.md. Stopped, or with
+# TIMING="--minutes 5", it goes on where it was (.timing); what was measured of other code has to be removed before.
 timing: $(VENV)/.installed
-	$(BIN)/python -m tests.security.timing
-	$(BIN)/python -m tests.security.timing_whole_way
+	$(BIN)/python -m tests.security.timing_whole_way $(TIMING)
+
+# The known attacks on encrypted mail against a client on a Prosody of its own, and on receivers that make a mistake.
+oracle: $(VENV)/.installed
+	$(BIN)/python -m tests.security.oracle
+	$(BIN)/python -m tests.security.timing_whole_way --server
 
 # Every bit of a protected stanza turned over, and every truncation: minutes. docs/reliability.md has the figures.
 bits: $(VENV)/.installed
@@ -54,6 +75,10 @@ soak: $(VENV)/.installed
 # An honest peer beside attackers. MINUTES=10 RATE=200.
 flood: $(VENV)/.installed
 	$(BIN)/python -m tests.load.flood
+
+# Certification paths at random, compared with the library and with openssl verify: minutes.
+paths: $(VENV)/.installed
+	$(BIN)/python -m tests.certificates.paths
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

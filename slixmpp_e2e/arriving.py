@@ -13,13 +13,14 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.household import Household
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.certificates.peers import PeerCertificates
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
-from slixmpp_e2e.cms.algorithms import SHA256, Random
+from slixmpp_e2e.cms.algorithms import Random
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import DecryptionKeys
-from slixmpp_e2e.cms.signed_data import SignedData, VerifiedSigner, parse_signed_data, sign
+from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.errors import (
     NOT_ACCEPTABLE,
     CertificateError,
@@ -32,6 +33,7 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.formats import objenc, objenc_signed, rfc3923
 from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
 from slixmpp_e2e.formats.content import Content, read_content
+from slixmpp_e2e.formats.decoy import Decoy
 from slixmpp_e2e.freshness import Admission, Freshness, assess, check_window, judge_archived, to_datetime
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
@@ -142,13 +144,11 @@ class Arriving:
     _claimed: ClaimedKeys = field(default_factory=ClaimedKeys)
     #: The timestamp of the last presence of a full JID.
     _presence: Recent[str, int] = field(default_factory=lambda: Recent(_JIDS))
-    _sample_der: bytes = field(init=False)
-    _sample: SignedData = field(init=False)
+    _decoy: Decoy = field(init=False)
 
     def __post_init__(self) -> None:
         signer = self.account.household.first.current.signer
-        self._sample_der = sign(b"a sample", signer, signing_time=to_datetime(self.account.now()))
-        self._sample = parse_signed_data(self._sample_der)
+        self._decoy = Decoy(signer, to_datetime(self.account.now()))
 
     def __len__(self) -> int:
         return len(self._claimed) + len(self._presence)
@@ -268,6 +268,9 @@ class Arriving:
         except MalformedError as error:
             error.answer = NOT_ACCEPTABLE  # it was decrypted and verified
             raise
+        if not content.names_sender and len(certificate_jids(signer.certificate.certificate)) > 1:
+            # it would be new once as each of them: the record is kept by who signed
+            raise SignatureError("it does not say which of several JIDs sent it", reason="name-mismatch")
         report = build_report(opened, outer, decision, content.timestamp, written_as=written_as)
         if archived:
             if decision.first_use:  # nothing is decided by what an archive shows
@@ -406,17 +409,6 @@ class Arriving:
         if timestamp < (self._presence.get(sender.full) or 0):
             raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
         self._presence.put(sender.full, timestamp)
-
-    def _decoy(self, data: bytes, read: bool) -> None:
-        """Take the time of a refusal that comes late (see `formats.rfc3923.Opener`)."""
-        SHA256.digest(data)
-        sample = self._sample if read else parse_signed_data(self._sample_der)
-        info = sample.signer_infos[0]
-        key = self.account.household.first.current.certificate.public_key
-        try:
-            info.scheme.verify(key, info.signature, b"something else")
-        except SignatureError:
-            return
 
 
 def _stale(error: TimestampError, content: Content, report: SecurityReport) -> TimestampError:

@@ -6,7 +6,6 @@ stamps closer than that count as equal, which is the strict side.
 
 import heapq
 import re
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,7 +65,9 @@ def format_date_time(moment: int) -> str:
 
 @lru_cache(maxsize=16)
 def _format_seconds(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[
+        : len("2026-11-20T08:30:15")
+    ]  # %Y has no zeros in front
 
 
 def from_datetime(moment: datetime) -> int:
@@ -245,24 +246,25 @@ class _SignerRecord:
     newest: int
     floor: int = 0
     digests: set[bytes] = field(default_factory=set)
-    _by_timestamp: list[tuple[int, bytes]] = field(default_factory=list)  # a heap
-    #: (received, timestamp) with falling timestamps: the first one is the highest.
-    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+    #: (timestamp, digest, received): a heap.
+    _by_timestamp: list[tuple[int, bytes, int]] = field(default_factory=list)
+    #: The highest timestamp, and when the last one that has it was received.
+    _highest: tuple[int, int] = (0, 0)
 
     def highest(self, *, since: int) -> int | None:
-        while self._recent and self._recent[0][0] < since:
-            self._recent.popleft()
-        return self._recent[0][1] if self._recent else None
+        """Return the highest timestamp of what was received since then. The clock may have been set meanwhile."""
+        timestamp, received = self._highest
+        if received >= since and self.digests:  # nearly always
+            return timestamp
+        return max((each[0] for each in self._by_timestamp if each[2] >= since), default=None)
 
     def add(self, digest: bytes, timestamp: int, received: int) -> None:
         self.newest = max(self.newest, timestamp)
         self.digests.add(digest)
-        heapq.heappush(self._by_timestamp, (timestamp, digest))
-        while self._recent and self._recent[-1][1] <= timestamp:
-            self._recent.pop()
-        self._recent.append((received, timestamp))
+        heapq.heappush(self._by_timestamp, (timestamp, digest, received))
+        self._highest = max(self._highest, (timestamp, received))
 
     def drop_oldest(self) -> None:
-        timestamp, digest = heapq.heappop(self._by_timestamp)
+        timestamp, digest, _ = heapq.heappop(self._by_timestamp)
         self.digests.discard(digest)
         self.floor = max(self.floor, timestamp)

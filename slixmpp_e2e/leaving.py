@@ -10,6 +10,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.peers import PeerKey
 from slixmpp_e2e.cms.algorithms import AES128_CBC, ContentCipher, Random
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import NoCertificateError
 from slixmpp_e2e.formats import objenc, objenc_signed, rfc3923
 from slixmpp_e2e.outer import E2E_TAG
@@ -68,13 +69,18 @@ class Plan:
         )
 
 
+def objenc_recipient(keys: Sequence[PeerKey]) -> ParsedCertificate | None:
+    """Return the certificate that draft-miller-3923bis-02 encrypts to: the first one with an RSA key, or None."""
+    certificates = (key.certificate for key in keys)
+    return next((each for each in certificates if isinstance(each.public_key, rsa.RSAPublicKey)), None)
+
+
 def objenc_sealing(keys: Sequence[PeerKey], cipher: ContentCipher | None) -> objenc.Sealing:
     """Return to whom draft-miller-3923bis-02 encrypts: one certificate with an RSA key, the first one (ERRATA B24).
 
     Raises `NoCertificateError` where there is none. A copy to ourselves can't be made.
     """
-    own = (key.certificate for key in keys)
-    certificate = next((each for each in own if isinstance(each.public_key, rsa.RSAPublicKey)), None)
+    certificate = objenc_recipient(keys)
     if certificate is None:
         raise NoCertificateError(
             "this format needs an RSA key, and no usable certificate of the recipient has one"

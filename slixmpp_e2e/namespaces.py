@@ -23,6 +23,7 @@ CERTIFICATES: Final = "urn:slixmpp-e2e:certificates:0"
 
 DATA_FORMS: Final = "jabber:x:data"
 DELAY: Final = "urn:xmpp:delay"
+DISCO_INFO: Final = "http://jabber.org/protocol/disco#info"
 EME: Final = "urn:xmpp:eme:0"
 HINTS: Final = "urn:xmpp:hints"
 #: XEP-0478.
@@ -34,4 +35,6 @@ PUBSUB_ERRORS: Final = f"{PUBSUB}#errors"
 PUBSUB_OWNER: Final = f"{PUBSUB}#owner"
 #: XEP-0257: the list of certificates that an account can be logged in to with.
 SASLCERT: Final = "urn:xmpp:saslcert:1"
+#: XEP-0359.
+SID: Final = "urn:xmpp:sid:0"
 SM: Final = "urn:xmpp:sm:3"

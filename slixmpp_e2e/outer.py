@@ -46,6 +46,10 @@ OPENED: Final[Mapping[str, frozenset[str]]] = {
 NEVER_ANSWERED: Final = frozenset({"error", "result", "groupchat", "headline"})
 #: What a presence holds that joins a room (XEP-0045 7.2).
 MUC_JOIN: Final = "{http://jabber.org/protocol/muc}x"
+#: Why nothing is protected that goes to a room or through it.
+IN_ROOM: Final = (
+    "who is behind a room's addresses no certificate can say, so what goes there is never protected"
+)
 #: Why a protected iq needs a full JID.
 TO_BARE_JID: Final = "a request to a bare JID is answered by its server, who can't read it"
 _SUBSCRIPTIONS: Final = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe"})

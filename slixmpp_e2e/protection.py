@@ -31,8 +31,9 @@ from slixmpp_e2e.errors import (
     UnprotectableError,
 )
 from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats.objenc_envelope import CIPHER_NAMES
 from slixmpp_e2e.freshness import SECOND, Admission, MonotoneClock, to_datetime
-from slixmpp_e2e.leaving import Format, Plan, objenc_sealing
+from slixmpp_e2e.leaving import Format, Plan, objenc_recipient, objenc_sealing
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.policy import Level
@@ -159,6 +160,12 @@ class Protection:
         """Tell whether there is a usable certificate of a JID."""
         return bool(self.peers.keys(bare(jid), to_datetime(self.now())))
 
+    def can_write_objenc(self, jid: JID) -> bool:
+        """Tell whether draft-miller-3923bis-02 can be written to a JID: to an RSA key, with a cipher it names."""
+        cipher = self.options.cipher
+        keys = self.peers.keys(bare(jid), to_datetime(self.now()))
+        return (cipher is None or cipher.name in CIPHER_NAMES) and objenc_recipient(keys) is not None
+
     def protect(
         self, stanza: Element, *, sender: JID, recipient: JID, level: Level, written_as: Format = "rfc3923"
     ) -> Element:
@@ -185,18 +192,21 @@ class Protection:
         if own:
             self._advance()
         identity, now = own.current, self.now()
-        keys = () if level is Level.SIGN else self._recipient_keys(recipient, identity, now)
+        in_objenc = written_as == "objenc"  # one certificate, which has to be the recipient's (ERRATA B24)
+        keys = (
+            () if level is Level.SIGN else self._recipient_keys(recipient, identity, now, copy=not in_objenc)
+        )
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
             identity.check_validity(to_datetime(now))
             certificates = self._includes_certificates(sender, recipient, now)
             signer = identity.signer if certificates else identity.short_signer
-        if written_as == "objenc" and keys:
+        if in_objenc and keys:
             sealing = rfc3923.Sealing(signer, (), certificates=certificates)
             encrypting = objenc_sealing(keys, self.options.cipher)
             return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random, encrypting)
         cipher = self.options.cipher or common_cipher(key.capabilities for key in keys)
-        recipients = tuple(self._recipient(key) for key in keys)
+        recipients = tuple(self._recipient(key, identity) for key in keys)
         sealing = rfc3923.Sealing(signer, recipients, cipher, certificates=certificates)
         return Plan(stanza, sender, recipient, sealing, self._clock.next(), self.random)
 
@@ -210,24 +220,27 @@ class Protection:
         signer = self.identity.signer
         return rfc3923.write_certificates((signer.certificate, *signer.chain))
 
-    def _recipient_keys(self, recipient: JID, own: Identity, now: int) -> tuple[PeerKey, ...]:
+    def _recipient_keys(self, recipient: JID, own: Identity, now: int, *, copy: bool) -> tuple[PeerKey, ...]:
+        """Return whom to encrypt to; with `copy` ourselves, too, where the options ask for it."""
         at = to_datetime(now)
         found = self.peers.keys(bare(recipient), at)
         if not found:
             raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")
-        if self.options.encrypt_to_self:
+        if copy and self.options.encrypt_to_self:
             ours = [key for jid in own.jids for key in self.peers.keys(jid, at)]
             if own.recipient is not None:
                 ours.append(PeerKey(own.recipient, own.capabilities))
             found = tuple({key.certificate.fingerprint: key for key in (*found, *ours)}.values())
         return found
 
-    def _recipient(self, key: PeerKey) -> Recipient:
+    def _recipient(self, key: PeerKey, own: Identity) -> Recipient:
         transport = self.options.transport or key.capabilities.transport
         name = key.certificate.fingerprint, transport.name
         found = self._recipients.get(name)
         if found is None:
-            found = recipient_for(key.certificate, transport=transport)
+            # We find our own key by its key identifier, which is shorter; others may know issuer and number only.
+            shorter = key.certificate == own.recipient and key.certificate.key_identifier is not None
+            found = recipient_for(key.certificate, transport=transport, key_identifier=shorter or None)
             self._recipients.put(name, found)
         return found
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ _PROGRAMS = {
     "prosody_modules": ("prosody",),
     "ldap": ("slapd", "slapadd"),
     "pkcs11": ("softhsm2-util",),
+    "omemo": (),
 }
 #: One of the modules that don't come with Prosody itself.
 _PROSODY_MODULE = Path("/usr/lib/prosody/modules/mod_client_certs/mod_client_certs.lua")
@@ -48,6 +50,8 @@ def _missing(mark: str) -> list[str]:
         missing.append("Bouncy Castle (libbcprov-java, libbcpkix-java, libbcmail-java)")
     if mark == "prosody_modules" and not _PROSODY_MODULE.exists():
         missing.append("Prosody's community modules (prosody-modules)")
+    if mark == "omemo" and find_spec("slixmpp_omemo") is None:
+        missing.append("slixmpp-omemo (tests/coexistence/peers.txt)")
     return missing
 
 

@@ -35,7 +35,7 @@ AWARE = st.builds(
     ZONES,
 )
 MOMENTS = st.integers(
-    from_datetime(datetime(1000, 1, 1, tzinfo=UTC)), from_datetime(datetime(9999, 12, 31, tzinfo=UTC))
+    from_datetime(datetime(1, 1, 1, tzinfo=UTC)), from_datetime(datetime(9999, 12, 31, tzinfo=UTC))
 )
 
 

@@ -39,7 +39,7 @@ WITHOUT_NEXT_UPDATE: Final = timedelta(hours=1)
 SKEW: Final = timedelta(minutes=5)
 #: How many of the certificates in a response are looked at.
 _CERTIFICATES: Final = 8
-_UNREADABLE: Final = (*UNREADABLE, x509.InvalidVersion, Warning)
+_UNREADABLE: Final = (*UNREADABLE, x509.InvalidVersion)
 #: Whoever can make a second document with the same digest writes his own certificates.
 _DIGESTS: Final = frozenset({"sha256", "sha384", "sha512"})
 _STATES: Final = {

@@ -1,9 +1,9 @@
 """Certification paths (RFC 5280 6) with the rules of RFC 8550 for the end entity.
 
 Finding the path and its signatures, validity and constraints are the library's; what an end entity may do
-is checked here, and how strong the CAs' keys and signatures are. Name constraints on directory names, URIs and
-otherNames are beyond the library: a path with such a constraint is none. **Not** checked: revocation (see
-`revocation`).
+is checked here, and how strong the CAs' keys and signatures are. Name constraints on directory names are beyond the
+library: it never sees a CA that has one, and where it finds no path without them, `links` looks for one through them.
+**Not** checked: revocation (see `revocation`).
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -17,12 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from slixmpp_e2e.certificates.links import AUTHORITY_USAGES, MAX_DEPTH, LinkedPaths
+from slixmpp_e2e.certificates.name_constraints import (
+    check_subject_addresses,
+    constrains_directory_names,
+)
 from slixmpp_e2e.certificates.policies import check_policies
-from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate
+from slixmpp_e2e.cms.certificates import UNREADABLE, ParsedCertificate, is_affordable
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
-_MAX_DEPTH: Final = 5
 #: Certificates of CAs that came along: two chains of the greatest depth. With more of them that all fit together a
 #: stranger could have hundreds of signatures verified.
 _MAX_HINTS: Final = 8
@@ -37,6 +41,21 @@ _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsa
 
 Purpose = Literal["sign", "encrypt"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
+
+
+def authority_policy() -> verification.ExtensionPolicy:
+    """Return what the library asks of the extensions of CAs: its own rules, but for what a CA is for.
+
+    It takes us for a TLS server that looks at a client, and would refuse a CA for e-mail alone.
+    """
+
+    def check(_policy: object, _certificate: object, purposes: x509.ExtendedKeyUsage | None) -> None:
+        if purposes is not None and not AUTHORITY_USAGES & set(purposes):
+            raise ValueError("a CA's extended key usage does not allow messages")
+
+    return verification.ExtensionPolicy.webpki_defaults_ca().may_be_present(
+        x509.ExtendedKeyUsage, verification.Criticality.NON_CRITICAL, check
+    )
 
 
 def check_usage(certificate: x509.Certificate, purpose: Purpose) -> None:
@@ -111,11 +130,15 @@ class PathValidator:
     def __init__(
         self, anchors: Iterable[x509.Certificate], intermediates: Iterable[x509.Certificate] = ()
     ) -> None:
-        self._anchors = list(anchors)
-        if not self._anchors:
+        trusted, between = list(anchors), list(intermediates)
+        if not trusted:
             raise CertificateError("there are no trust anchors")
-        self._store = verification.Store(self._anchors)
-        self._intermediates = list(intermediates)
+        plain = [each for each in trusted if not constrains_directory_names(each)]
+        self._store = verification.Store(plain) if plain else None
+        self._intermediates = [each for each in between if not constrains_directory_names(each)]
+        self._links = LinkedPaths(trusted, between)
+        #: Whether anybody that we know constrains directory names.
+        self._is_constrained = len(plain) + len(self._intermediates) < len(trusted) + len(between)
         self._cache: Recent[_Key, _Path] = Recent(_CACHE)
 
     def size(self) -> int:
@@ -133,8 +156,8 @@ class PathValidator:
         """Return the path from a certificate to an anchor, both included; raise `CertificateError`.
 
         `hints` are certificates that came along; they are used only as parts of a path, and of CAs only eight of
-        them. The path goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at:
-        `check_usage`.
+        them, with keys of usual sizes: the library checks about a hundred signatures before it gives up. The path
+        goes through none of those whose SHA-256 is in `avoiding`. Key usage is not looked at: `check_usage`.
         """
         hints = hints[:_MAX_ALONG]
         avoided = frozenset(avoiding)
@@ -157,29 +180,70 @@ class PathValidator:
         at: datetime,
         avoided: frozenset[bytes],
     ) -> _Path:
-        verifier = (
-            verification.PolicyBuilder()
-            .store(self._store)
-            .time(at)
-            .max_chain_depth(_MAX_DEPTH)
-            .extension_policies(
-                ca_policy=verification.ExtensionPolicy.webpki_defaults_ca(),
-                ee_policy=verification.ExtensionPolicy.permit_all(),
-            )
-            .build_client_verifier()
-        )
-        above = [hint.certificate for hint in hints if _is_authority(hint.certificate)]
-        between = [*self._intermediates, *above[:_MAX_HINTS]]
-        if avoided:
-            between = [each for each in between if each.fingerprint(hashes.SHA256()) not in avoided]
+        above = [
+            hint.certificate
+            for hint in hints
+            if is_affordable(hint.public_key) and _is_authority(hint.certificate)
+        ][:_MAX_HINTS]
+        plain = [each for each in above if not constrains_directory_names(each)]
         try:
-            chain = tuple(verifier.verify(certificate.certificate, between).chain)
-            _check_strength(chain)
-            check_policies(chain)
+            chain = self._find_unconstrained(certificate.certificate, plain, at, avoided)
         except (verification.VerificationError, CertificateError, *UNREADABLE) as error:
-            raise CertificateError(f"there is no path to a trust anchor: {error}") from None
+            reason = f"there is no path to a trust anchor: {error}"
+            if not self._is_constrained and len(plain) == len(above):
+                raise CertificateError(reason) from None
+            try:
+                chain = self._links.find(
+                    certificate.certificate, above, at=at, avoided=avoided, accept=_accept_constrained
+                )
+            except CertificateError as other:
+                raise CertificateError(
+                    f"{reason}; nor one through CAs that constrain directory names: {other}"
+                ) from None
         return _Path(
             chain,
             max(each.not_valid_before_utc for each in chain),
             min(each.not_valid_after_utc for each in chain),
         )
+
+    def _find_unconstrained(
+        self,
+        certificate: x509.Certificate,
+        above: Sequence[x509.Certificate],
+        at: datetime,
+        avoided: frozenset[bytes],
+    ) -> tuple[x509.Certificate, ...]:
+        """Find a path without constraints on directory names; raise whatever says that there is none."""
+        if self._store is None:
+            raise CertificateError("all anchors constrain directory names")
+        verifier = (
+            verification.PolicyBuilder()
+            .store(self._store)
+            .time(at)
+            .max_chain_depth(MAX_DEPTH)
+            .extension_policies(
+                ca_policy=authority_policy(),
+                ee_policy=verification.ExtensionPolicy.permit_all(),
+            )
+            .build_client_verifier()
+        )
+        between = [*self._intermediates, *above]
+        if avoided:
+            between = [each for each in between if each.fingerprint(hashes.SHA256()) not in avoided]
+        chain = tuple(verifier.verify(certificate, between).chain)
+        check_subject_addresses(chain)
+        _accept(chain)
+        return chain
+
+
+def _accept(chain: tuple[x509.Certificate, ...]) -> None:
+    """Raise `CertificateError` for a path that holds and is too weak, or lacks a policy that a CA demands."""
+    _check_strength(chain)
+    check_policies(chain)
+
+
+def _accept_constrained(chain: tuple[x509.Certificate, ...]) -> None:
+    """Likewise, and for a path that is the library's business: it has refused it."""
+    if not any(map(constrains_directory_names, chain)):
+        raise CertificateError("a path that the library refuses")
+    _accept(chain)

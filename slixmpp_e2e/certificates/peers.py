@@ -118,12 +118,13 @@ class PeerCertificates:
         return not decision.first_use
 
     def keys(self, jid: str, at: datetime) -> tuple[PeerKey, ...]:
-        """Return the trusted certificates to encrypt to; remembered for a while."""
+        """Return the trusted certificates to encrypt to; remembered for a while, until one of them ends."""
         remembered, generation = self._keys.get(jid), self._authority.generation
         if (
             remembered is not None
             and timedelta() <= at - remembered[0] < self._remembered
             and generation == remembered[2]
+            and all(at <= key.certificate.valid_until for key in remembered[1])
         ):
             return remembered[1]
         found = tuple(self._find_keys(jid, at))

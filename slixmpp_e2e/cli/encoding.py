@@ -102,7 +102,7 @@ def parse_requests(data: bytes, path: Path) -> list[x509.CertificateSigningReque
             _, *armoured = data.split(b"-----BEGIN ")
             return [x509.load_pem_x509_csr(b"-----BEGIN " + each) for each in armoured]
         return [x509.load_der_x509_csr(data)]
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, x509.InvalidVersion, Warning) as error:
         raise ConfigurationError(f"{path}: not a certification request in PEM or DER.") from error
 
 

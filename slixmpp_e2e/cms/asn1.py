@@ -147,11 +147,15 @@ class Reader:
         if data[at - 2] != tag:
             self._refuse(tag)
         length = data[at - 1]
-        if length == 0x82 and at + 2 <= end and data[at]:  # 256 octets and more: most that are not short
-            length = data[at] << 8 | data[at + 1]
-            at += 2
-        elif length >= 0x80:
-            at, length = _long_length(data, at, end)
+        if length >= 0x80:
+            if length == 0x82 and at + 2 <= end and data[at]:  # these two are most of them: no call
+                length = data[at] << 8 | data[at + 1]
+                at += 2
+            elif length == 0x81 and at < end and data[at] >= 0x80:
+                length = data[at]
+                at += 1
+            else:
+                at, length = _long_length(data, at, end)
         self._at = at + length
         if self._at > end:
             raise ASN1Error("a value is cut off")
@@ -247,15 +251,12 @@ def read_time(data: Reader) -> datetime:
     text = data.contents(UTC_TIME if tag == UTC_TIME else GENERALIZED_TIME)
     if not (text[-1:] == b"Z" and text[:-1].isdigit() and len(text) == (13 if tag == UTC_TIME else 15)):
         raise ASN1Error("a malformed time")
-    rest, second = divmod(int(text[:-1]), 100)
-    rest, minute = divmod(rest, 100)
-    rest, hour = divmod(rest, 100)
-    rest, day = divmod(rest, 100)
-    year, month = divmod(rest, 100)
     if tag == UTC_TIME:  # RFC 5652 11.3: YY >= 50 is 19YY
-        year += 1900 if year >= 50 else 2000
+        text = (b"19" if text >= b"5" else b"20") + text
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        if text[8:10] == b"24":  # ISO 8601 has it, Python from 3.14 on
+            raise ValueError
+        return datetime.fromisoformat(f"{text[:8].decode()}T{text[8:].decode()}")
     except ValueError:
         raise ASN1Error("a time that does not exist") from None
 
@@ -273,6 +274,17 @@ def read_der_or_ber(data: bytes, read: Callable[[Reader], Value]) -> tuple[Value
     except BERError:
         der, size = ber_to_der(data)
         return read(Reader(der)), size
+
+
+def begins_in_ber(data: bytes) -> bool:
+    """Tell whether the first value has a length that DER has not; what else is wrong does not matter."""
+    try:
+        Reader(data)._next(SEQUENCE)  # noqa: SLF001
+    except BERError:
+        return True
+    except ASN1Error:
+        return False
+    return False
 
 
 def ber_to_der(data: bytes) -> tuple[bytes, int]:

@@ -35,9 +35,15 @@ UNREADABLE: Final = (
     OverflowError,
     TypeError,
     ValueError,
+    Warning,  # of odd names and numbers, where a program makes errors of warnings
 )
+#: Octets of the largest certificate that is read when somebody sends it: what is in it is looked at, and remembered,
+#: before anything is known of who sends it.
+LARGEST: Final = 16 * 1024
 _MINIMUM_RSA: Final = 2048
 _MAXIMUM_RSA: Final = 8192  # a larger key is a way to burn our time (RFC 8551 6)
+#: Nobody needs more than 17. With an exponent as long as the modulus a verification takes as long as a hundred.
+_MAXIMUM_EXPONENT: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,15 +120,17 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
         if b"-----BEGIN" in data:
             return x509.load_pem_x509_certificates(data)
         return [x509.load_der_x509_certificate(data)]
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, x509.InvalidVersion, Warning) as error:
         raise CertificateError(f"not a certificate in PEM or DER: {error}") from None
 
 
 def read_certificate(der: bytes) -> ParsedCertificate | None:
-    """Return the certificate, or None if it can't be read or its key is beyond the library."""
+    """Return the certificate; None if it can't be read, is larger than `LARGEST`, or has a key beyond the library."""
+    if len(der) > LARGEST:
+        return None
     try:
         return ParsedCertificate.from_x509(x509.load_der_x509_certificate(der))
-    except (*UNREADABLE, x509.InvalidVersion, CertificateError, Warning):
+    except (*UNREADABLE, x509.InvalidVersion, CertificateError):
         return None
 
 
@@ -136,11 +144,20 @@ def _issuer_and_serial(certificate: x509.Certificate) -> bytes:
     return sequence(fields.element(SEQUENCE), serial)
 
 
+def is_affordable(key: object) -> bool:
+    """Tell whether a signature can be checked with a key without that being a way to burn our time."""
+    return not isinstance(key, rsa.RSAPublicKey) or (
+        key.key_size <= _MAXIMUM_RSA and key.public_numbers().e.bit_length() <= _MAXIMUM_EXPONENT
+    )
+
+
 def _weakness(key: object) -> str | None:
     """Say why a key must not be used: the library signs and verifies with RSA-1024."""
     if isinstance(key, rsa.RSAPublicKey):
         if not _MINIMUM_RSA <= key.key_size <= _MAXIMUM_RSA:
             return f"an RSA key of {key.key_size} bits; {_MINIMUM_RSA} to {_MAXIMUM_RSA} are used"
+        if not is_affordable(key):
+            return f"an RSA key with an exponent of more than {_MAXIMUM_EXPONENT} bits"
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if not isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1)):
             return f"a key on the curve {key.curve.name}; P-256 and P-384 are used"
@@ -177,7 +194,9 @@ class CertificatePool:
         return len(self._parsed) + len(self._known) + len(self._found)
 
     def parse(self, der: bytes) -> ParsedCertificate | None:
-        """Return the certificate, or None if it can't be read; remembered either way."""
+        """Return the certificate, or None if it can't be read or is too large; remembered either way."""
+        if len(der) > LARGEST:  # and not remembered
+            return None
         if der in self._parsed:
             return self._parsed.get(der)
         found = read_certificate(der)

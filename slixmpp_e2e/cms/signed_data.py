@@ -19,7 +19,9 @@ from slixmpp_e2e.cms.asn1 import (
     SEQUENCE,
     SET,
     ASN1Error,
+    BERError,
     Reader,
+    begins_in_ber,
     octet_string,
     oid,
     read_der_or_ber,
@@ -156,6 +158,14 @@ def certificates_only(certificates: Sequence[ParsedCertificate]) -> bytes:
 # --------------------------------------------------------------------------- reading
 
 
+class MalformedSignerInfoError(MalformedError):
+    """A SignerInfo can't be read; everything else of the SignedData was."""
+
+
+class _SignerInfoError(ASN1Error):
+    """See `MalformedSignerInfoError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
     """One signature as it arrived; nothing about it is proven yet."""
@@ -271,14 +281,22 @@ def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> Verifi
     raise failure
 
 
-def parse_signed_data(data: bytes) -> SignedData:
+def parse_signed_data(data: bytes, *, secret: bool = False) -> SignedData:
     """Read a ContentInfo with SignedData from the start of `data`; raise `MalformedError`.
 
     DER is read as it is; BER (RFC 5652 allows it) is rewritten first. What follows the object is not looked
     at: `size` says where it begins.
+
+    What was `secret` is not rewritten unless its first length is BER already, as it is wherever somebody writes
+    BER: rewriting takes its time, and of somebody who had changed a block of an encrypted object in DER, it would
+    tell that there is a length octet of BER in it now.
     """
     try:
+        if secret and not begins_in_ber(data):
+            return _read_content_info(Reader(data))
         found, size = read_der_or_ber(data, _read_content_info)
+    except _SignerInfoError as error:
+        raise MalformedSignerInfoError(f"not a SignedData: {error}") from None
     except ASN1Error as error:
         raise MalformedError(f"not a SignedData: {error}") from None
     return found if size is None else replace(found, size=size)
@@ -312,7 +330,7 @@ def _read_content_info(whole: Reader) -> SignedData:
     return SignedData(
         content,
         _sequences(certificates),  # other CertificateChoices are of no use here
-        tuple([_read_signer_info(info) for info in infos]),
+        _read_signer_infos(infos),
         whole.position,
         _sequences(crls),  # the others are OCSP answers and the like
         tuple(certificates),
@@ -321,6 +339,15 @@ def _read_content_info(whole: Reader) -> SignedData:
 
 def _sequences(elements: list[bytes]) -> tuple[bytes, ...]:
     return tuple([each for each in elements if each[0] == SEQUENCE]) if elements else ()
+
+
+def _read_signer_infos(infos: list[Reader]) -> tuple[SignerInfo, ...]:
+    try:
+        return tuple([_read_signer_info(info) for info in infos])
+    except BERError:
+        raise  # the whole object is rewritten and read again
+    except ASN1Error as error:
+        raise _SignerInfoError(str(error)) from None
 
 
 def _read_signer_info(fields: Reader) -> SignerInfo:

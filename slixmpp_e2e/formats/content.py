@@ -29,6 +29,8 @@ class Content:
 
     stanza: Element
     timestamp: int
+    #: It says who sent it; else nothing does but the certificate of who signed.
+    names_sender: bool = True
 
 
 # --------------------------------------------------------------------------- writing
@@ -72,7 +74,9 @@ def read_content(
             return Content(stanza, _dated(timestamp))
         case xmpp_xml.MEDIA_TYPE:
             dated = _dated(None if signing_time is None else from_datetime(signing_time))
-            return Content(_read_stanza(entity, outer, addressed=False), dated)
+            stanza = _parse_stanza(entity)
+            names_sender = stanza.get("from") is not None
+            return Content(_bound(stanza, outer, addressed=False), dated, names_sender=names_sender)
         case other:
             raise RefusedError("an object of a type that is not read", reason="unsupported").quote(other)
 
@@ -90,7 +94,7 @@ def _read_cpim(message: cpim.CPIMMessage, outer: Outer, *, early: bool) -> Conte
     addressed = bool(message.all("To") or message.all("cc"))
     entity = mime.parse_entity(message.content)
     if entity.media_type == xmpp_xml.MEDIA_TYPE:
-        return Content(_read_stanza(entity, outer, addressed=addressed), timestamp)
+        return Content(_bound(_parse_stanza(entity), outer, addressed=addressed), timestamp)
     if "content-type" not in entity.fields:  # RFC 3862 2.4
         raise RefusedError("content of no type", reason="unsupported")
     stanza = _read_mapped(message, entity, outer, early=early)
@@ -112,10 +116,13 @@ def _read_mapped(message: cpim.CPIMMessage, entity: mime.Entity, outer: Outer, *
     raise RefusedError("content of a type that is not read", reason="unsupported").quote(entity.media_type)
 
 
-def _read_stanza(entity: mime.Entity, outer: Outer, *, addressed: bool) -> Element:
+def _parse_stanza(entity: mime.Entity) -> Element:
     if entity.parameters.get("charset", "utf-8").lower() != "utf-8":
         raise MalformedError("a stanza in another charset than UTF-8")
-    stanza = xmpp_xml.parse(entity.decoded_body())
+    return xmpp_xml.parse(entity.decoded_body())
+
+
+def _bound(stanza: Element, outer: Outer, *, addressed: bool) -> Element:
     if not addressed and stanza.get("to") is None and outer.kind != "presence":
         raise SignatureError("nothing says whom it is for", reason="other-recipient")
     bind(stanza, outer)

@@ -32,7 +32,14 @@ from slixmpp_e2e.cms.enveloped_data import (
     parse_enveloped_data,
 )
 from slixmpp_e2e.cms.recipients import DecryptionKeys, Recipient
-from slixmpp_e2e.cms.signed_data import Signer, VerifiedSigner, certificates_only, parse_signed_data, sign
+from slixmpp_e2e.cms.signed_data import (
+    MalformedSignerInfoError,
+    Signer,
+    VerifiedSigner,
+    certificates_only,
+    parse_signed_data,
+    sign,
+)
 from slixmpp_e2e.errors import (
     CertificatesOnlyError,
     MalformedError,
@@ -42,6 +49,7 @@ from slixmpp_e2e.errors import (
     UndecryptableError,
 )
 from slixmpp_e2e.formats.content import write_object
+from slixmpp_e2e.formats.decoy import Missed
 from slixmpp_e2e.freshness import to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.stanza import SPACE
@@ -141,10 +149,8 @@ class Opener:
 
     keys: DecryptionKeys
     pool: CertificatePool
-    #: Does one hash and one signature verification in vain, and with False the reading of a SignedData too. It
-    #: keeps failures that come before the signature from being faster than those that come after it
-    #: (ARCHITECTURE invariant 15).
-    decoy: Callable[[bytes, bool], None]
+    #: Does in vain what a failure has left out that comes before the signature (see `formats.decoy`).
+    decoy: Callable[[bytes, Missed], None]
     #: Takes note of an encrypted key and of the object that bears it, and tells whether the key is new. What
     #: follows a key that is not new is never decrypted: that somebody sends it again with another ciphertext is
     #: how every adaptive attack on CBC or on PKCS #1 v1.5 begins, and even success could tell him something, as
@@ -210,9 +216,9 @@ class Opener:
         self, der: bytes, content: bytes | None, *, outermost: bool = False, inside: bool = False
     ) -> tuple[Opened, int]:
         try:
-            signed = parse_signed_data(der)
+            signed = parse_signed_data(der, secret=inside)
         except MalformedError as error:
-            raise SignatureError(str(error), reason="malformed") from None
+            raise SignatureError(str(error), reason="malformed") from error
         if outermost and signed.holds_certificates_only:
             raise CertificatesOnlyError(signed.certificates)
         if (signed.content is None) == (content is None):
@@ -245,7 +251,7 @@ class Opener:
         try:
             decrypted = envelope.decrypt(self.keys, random=self.random)
         except UndecryptableError:
-            self.decoy(b"", False)
+            self.decoy(b"", "header")
             raise
         try:
             opened, end = self._open_inside(decrypted.plaintext)
@@ -253,7 +259,7 @@ class Opener:
             if self.allow_unsigned and error.reason == "unsigned":
                 return self._take_unsigned(decrypted)
             if error.reason != "invalid":  # an invalid signature has cost its verification
-                self.decoy(decrypted.plaintext, error.reason in _AFTER_READING)
+                self.decoy(decrypted.plaintext, _missed(error, decrypted.plaintext))
             raise
         if not decrypted.ends_at(end):  # last: see `cms.enveloped_data`
             raise UndecryptableError("the padding is wrong, or something follows the signed object")
@@ -284,3 +290,12 @@ class Opener:
         if content is None:
             raise UndecryptableError("the padding is wrong")
         return Opened(content, None, (), decrypted)
+
+
+def _missed(error: RemoteError, plaintext: bytes) -> Missed:
+    """Return what was left out when a plaintext was refused, before a signature in it was verified."""
+    if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
+        return "verification"
+    if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):  # which has no header
+        return "header"
+    return "half" if error.reason == "malformed" else "object"

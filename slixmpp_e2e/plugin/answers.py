@@ -12,6 +12,7 @@ from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
 from slixmpp_e2e.outer import NEVER_ANSWERED
 from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_jid, type_of
 from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.stanza import MAX_ID
 from slixmpp_e2e.tables import Table
 
 #: Seconds from one answer to messages and presence of a bare JID to the next.
@@ -43,13 +44,15 @@ class Answers:
         self._recent = Table(PAUSE, _SENDERS, self.now)
 
     def answer(self, stanza: Stanza, error: E2EError, *, silent: bool = False) -> None:
-        """Answer a refused stanza, if it may be answered.
+        """Answer a refused stanza, if it may be answered; one with an id of more than 1,024 characters never is.
 
         `silent`: unsigned content is accepted from this sender, so that an answer to what was encrypted would
         tell him whether it decrypted (ERRATA E29).
         """
         try:
             if type_of(stanza) in NEVER_ANSWERED or not stanza["from"].bare:
+                return
+            if len(stanza.xml.get("id", "")) > MAX_ID:  # our own server may not take what the peer's one did
                 return
         except ValueError:  # no address at all
             return

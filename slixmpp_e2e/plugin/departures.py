@@ -18,6 +18,7 @@ from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.leaving import Plan
 from slixmpp_e2e.media.addresses import bare
+from slixmpp_e2e.outer import IN_ROOM
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.outbound import Outbound
 from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, has_stream, is_sealed, level_of, type_of
@@ -132,6 +133,8 @@ class Departures:
 
         If it has to wait first, what goes wrong then is told as for any other stanza.
         """
+        if self.outbound.exchanges.rooms.lead(stanza):
+            raise UnprotectableError(IN_ROOM)
         lane = _lane_of(stanza)
         if not self.lanes.is_busy(lane) and not self.outbound.works_slowly(stanza, level):
             try:

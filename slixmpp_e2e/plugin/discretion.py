@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from slixmpp import Iq, Message, Presence
 
-from slixmpp_e2e.plugin.stanzas import Stanza, inner_report_of, kind_of, report_of, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, arrival_report_of, inner_report_of, kind_of, type_of
 
 #: Those that log whole stanzas, or exceptions that bear one; asyncio logs exceptions of tasks that nobody awaited.
 _LOGGERS: Final = ("slixmpp.xmlstream.xmlstream", "slixmpp.basexmpp", "slixmpp.stanza.rootstanza", "asyncio")
@@ -93,7 +93,7 @@ class Discretion:
     def _is_hidden(self, value: Any, *, arrived: bool) -> bool:
         if not isinstance(value, (Message, Presence, Iq)) or value.stream is not self.xmpp:
             return False
-        report = report_of(value) or inner_report_of(value)
+        report = arrival_report_of(value) or inner_report_of(value)
         if report is not None:
             return report.encrypted
         return not arrived and self.may_be_protected(value)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from slixmpp import JID, Iq
 
+from slixmpp_e2e.plugin.rooms import Rooms
 from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, set_error, type_of
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.tables import Table
@@ -39,8 +40,7 @@ class Exchanges:
 
     xmpp: Any
     now: Callable[[], float] = time.monotonic
-    #: Bare JIDs of rooms that we are in.
-    rooms: set[str] = field(default_factory=set)
+    rooms: Rooms = field(default_factory=Rooms)
     #: Requests that we sent, by outer id.
     _requests: Table[str, Request] = field(init=False)
     #: The inner ids of those requests: they must not be answered in clear.

@@ -1,10 +1,11 @@
 """Which format a peer is written to in: RFC 3923, or draft-miller-3923bis-02 around it.
 
 The choice is never one between signed and unsigned: that is the policy's. Where the draft is chosen and a signature
-is due, the object of RFC 3923 that bears it stands inside (`formats.objenc_signed`).
+is due, the object of RFC 3923 that bears it stands inside (`formats.objenc_signed`). So whoever has a say in it, and
+servers do, can change how something is encrypted, and nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
@@ -23,10 +24,15 @@ _Choice = Format | Literal["auto"]
 
 @dataclass(slots=True)
 class FormatChoice:
-    """Chooses by what the option `format` says, and with `auto` by what the peer used last."""
+    """Chooses by what the option `format` says, and with `auto` by what is known of the peer."""
 
     #: By keys as those of a policy.
     choices: Mapping[str, _Choice]
+    #: Returns what a JID says that it reads, nothing where that is not known; may raise `NotYet`
+    #: (`AnnouncedFormats.of`).
+    announced: Callable[[JID], frozenset[Format]] = field(default=lambda _jid: frozenset())
+    #: Tells whether the draft can be written to a JID at all (`Protection.can_write_objenc`); may raise `NotYet`.
+    can_write_objenc: Callable[[JID], bool] = field(default=lambda _jid: True)
     #: What full JIDs wrote to us in last, and bare ones.
     _used: Recent[str, Format] = field(default_factory=lambda: Recent(_JIDS))
 
@@ -34,17 +40,30 @@ class FormatChoice:
         return len(self._used)
 
     def of(self, jid: JID) -> Format:
-        """Return which format a JID is written to in."""
+        """Return which format a JID is written to in; with `auto`, raise `NotYet` if that has to be found out first.
+
+        What the JID used last counts for most, then what it announces, then what another client of the same account
+        used last. Where nothing is known, where both are read, and where the draft can't be written, it is RFC 3923.
+        """
         choice = look_up(self.choices, bare(jid), frozenset()) or "rfc3923"
         if choice != "auto":
             return choice
-        return self._used.get(jid.full) or self._used.get(bare(jid)) or "rfc3923"
+        wanted = self._used.get(jid.full)
+        if wanted is None:
+            announced = self.announced(jid)
+            wanted = _preferred(announced) if announced else self._used.get(bare(jid))
+        return "objenc" if wanted == "objenc" and self.can_write_objenc(jid) else "rfc3923"
 
     def heard(self, jid: JID, written_as: str) -> None:
         """Take note of what somebody used who was proven."""
         used = cast("Format", written_as)
         for name in {jid.full, bare(jid)}:
             self._used.put(name, used)
+
+
+def _preferred(formats: frozenset[Format]) -> Format:
+    """Return RFC 3923 unless only the draft is read: that has one recipient, and is longer if it is signed."""
+    return next(each for each in FORMATS if each in formats)
 
 
 def read_choices(option: Any) -> dict[str, _Choice]:

@@ -5,7 +5,7 @@ stanza inside is replaced by what was in its protection, and the report stands b
 as unprotected as it came. What can't be opened stays as it is, `<e2e/>` and all.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
@@ -16,6 +16,8 @@ from slixmpp_e2e.media.addresses import bare, read_jid
 from slixmpp_e2e.namespaces import CLIENT, DELAY
 from slixmpp_e2e.outer import OPENED, find_payload, has_payload
 from slixmpp_e2e.plugin.opening import Opening
+from slixmpp_e2e.plugin.rooms import Rooms
+from slixmpp_e2e.plugin.stanza_ids import adopt_stanza_ids
 from slixmpp_e2e.plugin.stanzas import forwarding_message, stamp_of
 from slixmpp_e2e.policy import Policy
 from slixmpp_e2e.protection import Protection
@@ -86,6 +88,7 @@ class Forwarded:
     protection: Protection
     opening: Opening
     policy: Policy
+    rooms: Rooms = field(default_factory=Rooms)
 
     async def open(self, wrapper: Message, copy: Copy, *, stored: int | None) -> Message:
         """Return a wrapper with the opened message in it, or the same one if there is nothing to open.
@@ -93,7 +96,8 @@ class Forwarded:
         `stored` is when our server says that it stored the wrapper. Raises an `E2EError`: then there is
         something that must not be shown as it is (`is_shown_unopened` tells what may).
         """
-        if not has_payload(copy.message) or stanza_type(copy.message) not in OPENED["message"]:
+        is_opened = stanza_type(copy.message) in OPENED["message"] and not self._is_of_room(copy)
+        if not is_opened or not has_payload(copy.message):
             self._check_clear(copy)
             return wrapper
         outer = self._outer(copy)
@@ -104,6 +108,7 @@ class Forwarded:
             archived=copy.kind == "mam_result",
             allow_unsigned=self.policy.takes_unsigned(outer.sender, outer.kind),
         )
+        adopt_stanza_ids(copy.message, result.stanza, self.protection.jids)
         remap(result.stanza, CLIENT, self.xmpp.default_ns)
         copy.forwarded.remove(copy.message)
         copy.forwarded.append(result.stanza)
@@ -132,6 +137,13 @@ class Forwarded:
             return self.policy.must_be_protected(sender, "message")
         except ValueError:
             return True
+
+    def _is_of_room(self, copy: Copy) -> bool:
+        """Tell whether a copy is of what somebody in a room said to us, or we to him."""
+        try:
+            return any(JID(copy.message.get(side, "")).bare in self.rooms for side in ("from", "to"))
+        except ValueError:
+            return False  # `_outer` refuses it
 
     def _outer(self, copy: Copy) -> Outer:
         """Return who wrote to whom: somebody to us, or another client of ours to somebody."""

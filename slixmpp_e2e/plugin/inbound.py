@@ -10,7 +10,6 @@ from xml.etree.ElementTree import Element
 from slixmpp import JID, Iq, Message, Presence
 
 from slixmpp_e2e.errors import (
-    NOT_UNDERSTOOD,
     CertificatesOnlyError,
     E2EError,
     MalformedError,
@@ -18,16 +17,17 @@ from slixmpp_e2e.errors import (
     StoreError,
     TimestampError,
 )
-from slixmpp_e2e.leaving import FORMATS
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, DELAY, E2E, E2E_MISSPELT, OBJENC
-from slixmpp_e2e.outer import OPENED, PAYLOADS, find_payload, has_payload, read_outer
+from slixmpp_e2e.outer import IN_ROOM, OPENED, PAYLOADS, find_payload, has_payload, read_outer
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
 from slixmpp_e2e.plugin.downgrades import Downgrades
 from slixmpp_e2e.plugin.exchanges import Exchanges, Request
 from slixmpp_e2e.plugin.forwarded import Copy, Forwarded, find_copy
 from slixmpp_e2e.plugin.opening import Opening
+from slixmpp_e2e.plugin.rooms import is_public
+from slixmpp_e2e.plugin.stanza_ids import adopt_stanza_ids
 from slixmpp_e2e.plugin.stanzas import (
     ReceiveFailure,
     Rejection,
@@ -77,12 +77,12 @@ class Inbound:
     on_learned: Callable[[JID], None]
     #: Deliver what is old, from the future or seen before, marked so.
     deliver_stale: bool = False
-    #: Which formats are read.
-    formats: frozenset[str] = frozenset(FORMATS)
     #: Called with who was proven, and the format he used (`FormatChoice.heard`).
     on_format: Callable[[JID, str], None] = field(default=lambda _jid, _format: None)
     #: Answers questions that may be asked in clear, whatever the policy (`PublishedKeys.answer`).
     answers_in_clear: Callable[[Iq], bool] = field(default=lambda _iq: False)
+    #: Answers those that would be refused because they are in clear (`AnnouncedFormats.answer`).
+    answers_refused: Callable[[Iq], bool] = field(default=lambda _iq: False)
 
     async def judge(self, stanza: Stanza) -> Stanza | None:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None.
@@ -114,7 +114,8 @@ class Inbound:
                 return await self._copy(stanza, copy)
         if type_of(stanza) == "error":
             return self._bounce(stanza)
-        if not has_payload(stanza.xml) or type_of(stanza) not in OPENED[kind_of(stanza)]:
+        is_opened = has_payload(stanza.xml) and type_of(stanza) in OPENED[kind_of(stanza)]
+        if not is_opened or stanza["from"].bare in self.exchanges.rooms:
             return await self._unprotected(stanza)
         try:
             inner = await self.open(stanza)
@@ -127,16 +128,15 @@ class Inbound:
 
     async def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
+        if stanza["from"].bare in self.exchanges.rooms:
+            raise RefusedError(IN_ROOM, reason="unprotected")
         payload = find_payload(stanza.xml)
-        if not isinstance(payload, str) and "objenc" not in self.formats:
-            unread = RefusedError("it is in a format that is not read here", reason="unsupported")
-            unread.answer = NOT_UNDERSTOOD
-            raise unread
         outer = self._outer(stanza)
         allow_unsigned = self.policy.takes_unsigned(outer.sender, outer.kind)
         result = await self.opening.unprotect(
             payload, outer, delayed_since=self._delayed_since(stanza), allow_unsigned=allow_unsigned
         )
+        adopt_stanza_ids(stanza.xml, result.stanza, {bare(outer.recipient)})
         inner = protected_stanza(self.xmpp, result.stanza, result.report)
         if isinstance(stanza, Iq) and not inner["id"]:
             raise MalformedError("an iq without id")
@@ -224,11 +224,13 @@ class Inbound:
         if isinstance(stanza, Iq) and self.answers_in_clear(stanza):
             return None
         kind = kind_of(stanza)
-        from_room = type_of(stanza) == "groupchat" and sender.bare in self.exchanges.rooms
-        if from_room or not self.policy.must_be_protected(sender, kind):
+        public = is_public(stanza, self.exchanges.rooms, self.policy)
+        if public or not self.policy.must_be_protected(sender, kind):
             if self.may_be_downgrade(stanza):
                 await self.downgrades.heard_clear(stanza)
             return stanza
+        if isinstance(stanza, Iq) and self.answers_refused(stanza):
+            return None
         return await self.refuse(
             stanza, RefusedError("it came unprotected, which the policy forbids", reason="unprotected")
         )

@@ -13,8 +13,9 @@ from slixmpp import JID
 
 from slixmpp_e2e.arriving import Circumstances, Judged, Payload, Question, Unprotected
 from slixmpp_e2e.certificates.mirror import Mirror
-from slixmpp_e2e.errors import CertificatesOnlyError
+from slixmpp_e2e.errors import NOT_UNDERSTOOD, CertificatesOnlyError, RefusedError
 from slixmpp_e2e.freshness import Admission
+from slixmpp_e2e.leaving import FORMATS
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stanza import Outer
@@ -28,6 +29,8 @@ class Opening:
     protection: Protection
     #: What is known of a store that is shared, or None.
     mirror: Mirror | None = None
+    #: Which formats are read.
+    formats: frozenset[str] = frozenset(FORMATS)
 
     @property
     def waits(self) -> bool:
@@ -35,8 +38,12 @@ class Opening:
         return self.mirror is not None or self.protection.decrypts_slowly
 
     async def unprotect(self, payload: Payload, outer: Outer, **how: Unpack[Circumstances]) -> Unprotected:
-        """See `Protection.unprotect`."""
+        """See `Protection.unprotect`; raise `RefusedError` for a format that is not read."""
         protection = self.protection
+        if ("rfc3923" if isinstance(payload, str) else "objenc") not in self.formats:
+            unread = RefusedError("it is in a format that is not read here", reason="unsupported")
+            unread.answer = NOT_UNDERSTOOD
+            raise unread
 
         def judge() -> Judged:
             self._ask_about(outer.sender)

@@ -21,11 +21,12 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.leaving import Format, Plan
 from slixmpp_e2e.namespaces import EME, HINTS, LIMITS
-from slixmpp_e2e.outer import MUC_JOIN, TO_BARE_JID, never_protected
+from slixmpp_e2e.outer import IN_ROOM, TO_BARE_JID, never_protected
 from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.exchanges import Exchanges
 from slixmpp_e2e.plugin.parking import Parking
 from slixmpp_e2e.plugin.resumption import Resumption
+from slixmpp_e2e.plugin.rooms import asked_in_room
 from slixmpp_e2e.plugin.stanzas import (
     Delivery,
     SendFailure,
@@ -49,6 +50,8 @@ log = logging.getLogger(__name__)
 
 _LEAST_SIZE: Final = 10_000
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
+#: The hints about archives (XEP-0334 4).
+_KEEPING: Final = frozenset(f"{{{HINTS}}}{name}" for name in ("store", "no-store", "no-permanent-store"))
 _ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 
@@ -79,7 +82,7 @@ class Outbound:
     options: OutboundOptions = field(default_factory=OutboundOptions)
     #: What our server announced as the largest stanza (XEP-0478), in octets; None: nothing.
     announced_size: int | None = None
-    #: Returns which format a JID is written to in (`FormatChoice.of`).
+    #: Returns which format a JID is written to in, or raises `NotYet` (`FormatChoice.of`).
     written_as: Callable[[JID], Format] = field(default=lambda _jid: "rfc3923")
     #: Called with what `opportunistic` lets leave in clear (`Downgrades.leaves_clear`).
     on_clear: Callable[[Stanza], None] = field(default=lambda _stanza: None)
@@ -122,11 +125,11 @@ class Outbound:
         """
         to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
         why = never_protected(kind, kind_type, to)
-        if why is None and kind == "presence" and self._is_for_room(stanza):
-            why = "presence in rooms is never protected"
+        if why is None and self.exchanges.rooms.lead(stanza):
+            why = IN_ROOM
         if why is not None:
-            if asked is None and kind_type == "groupchat" and to.bare and self.policy.has_own_entry(to):
-                asked = self.policy.level(to, kind)
+            if to.bare and (why is IN_ROOM or kind_type == "groupchat"):
+                asked = asked_in_room(stanza, self.policy, asked)
             return self._never(asked, why)
         level = self.policy.level(to, kind)
         if kind == "iq" and kind_type in {"result", "error"}:
@@ -165,15 +168,6 @@ class Outbound:
             return True
         self.on_clear(stanza)
         return False
-
-    def _is_for_room(self, presence: Stanza) -> bool:
-        room = presence["to"].bare
-        if presence.xml.find(MUC_JOIN) is not None and not self.policy.has_own_entry(presence["to"]):
-            self.exchanges.rooms.add(room)
-        known = room in self.exchanges.rooms
-        if type_of(presence) == "unavailable":
-            self.exchanges.rooms.discard(room)
-        return known
 
     @staticmethod
     def _never(asked: Level | None, why: str) -> Level:
@@ -228,14 +222,13 @@ class Outbound:
         return outer
 
     def plan(self, stanza: Stanza, level: Level) -> Plan:
-        """Return how the text of `<e2e/>` is made; raise a `LocalError`."""
+        """Return how `<e2e/>` is made; raise a `LocalError`, or `NotYet`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
         to = stanza["to"]
-        return self.protection.plan(
-            element, sender=sender, recipient=to, level=level, written_as=self.written_as(to)
-        )
+        written_as: Format = "rfc3923" if level is Level.SIGN else self.written_as(to)
+        return self.protection.plan(element, sender=sender, recipient=to, level=level, written_as=written_as)
 
     def works_slowly(self, stanza: Stanza, level: Level) -> bool:
         """Tell whether a stanza needs a key of ours that takes its time."""
@@ -294,13 +287,14 @@ class Outbound:
         return self.protection.random(16).hex()
 
     def _add_hints(self, outer: Stanza, stanza: Stanza, namespace: str) -> None:
-        for child in stanza.xml:
-            if child.tag.startswith(f"{{{HINTS}}}") or child.tag == _CARBONS_PRIVATE:
-                outer.xml.append(Element(child.tag))
+        own = {child.tag for child in stanza.xml if child.tag.startswith(f"{{{HINTS}}}")}
+        for tag in [child.tag for child in stanza.xml if child.tag in own or child.tag == _CARBONS_PRIVATE]:
+            if outer.xml.find(tag) is None:
+                outer.xml.append(Element(tag))
         if self.options.hints:
             has_body = stanza.xml.find(f"{{{self.xmpp.default_ns}}}body") is not None
             SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": namespace})
-            if outer.xml.find(f"{{{HINTS}}}no-store") is None:
+            if own.isdisjoint(_KEEPING):  # else the program has decided it
                 SubElement(outer.xml, f"{{{HINTS}}}{'store' if has_body else 'no-store'}")
         if self.options.fallback_body is not None:
             outer["body"] = self.options.fallback_body

@@ -15,6 +15,7 @@ from slixmpp_e2e.certificates.mirror import Mirror
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import E2E, OBJENC, PUBKEY
+from slixmpp_e2e.plugin.announced_formats import FEATURES, AnnouncedFormats
 from slixmpp_e2e.plugin.answers import Answers
 from slixmpp_e2e.plugin.arrivals import Arrivals
 from slixmpp_e2e.plugin.certificate_requests import CertificateRequests
@@ -89,6 +90,7 @@ class E2EPlugin(BasePlugin):
     _decisions: Decisions
     _downgrades: Downgrades
     _formats: FormatChoice
+    _announced: AnnouncedFormats
     _closing: asyncio.Task[None]
     _inbound: Inbound
     _answers: Answers
@@ -151,11 +153,13 @@ class E2EPlugin(BasePlugin):
         parking = self._outbound.parking
         turns = Turns(xmpp)
         self._pauses = Pauses(xmpp, turns, parking)
-        opening = Opening(protection, self._mirror)
+        opening = Opening(protection, self._mirror, read_formats(config["formats"]))
         self._decisions = Decisions(xmpp, opening, parking.release)
         self._downgrades = Downgrades(xmpp, opening, self._counters)
         self._outbound.on_clear = self._downgrades.leaves_clear
-        self._formats = FormatChoice(read_choices(config["format"]))
+        self._announced = AnnouncedFormats(xmpp, self._counters, opening.formats)
+        choices = read_choices(config["format"])
+        self._formats = FormatChoice(choices, self._announced.of, protection.can_write_objenc)
         self._outbound.written_as = self._formats.of
         self._own_devices = OwnDevices(xmpp, opening, config["own_devices"], self._counters)
         self._search = CertificateSearch(
@@ -179,15 +183,15 @@ class E2EPlugin(BasePlugin):
             policy,
             exchanges,
             self._answers,
-            Forwarded(xmpp, protection, opening, policy),
+            Forwarded(xmpp, protection, opening, policy, exchanges.rooms),
             self._requests,
             self._downgrades,
             self._counters,
             parking.release,
             deliver_stale=config["deliver_stale"],
-            formats=read_formats(config["formats"]),
             on_format=self._formats.heard,
             answers_in_clear=published.answer,
+            answers_refused=self._announced.answer,
         )
         self._arrivals = Arrivals(
             xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features, turns
@@ -248,8 +252,7 @@ class E2EPlugin(BasePlugin):
             self._publication.start()
 
     def _features(self) -> tuple[str, ...]:
-        read = {"rfc3923": E2E, "objenc": OBJENC}
-        features = [read[each] for each in sorted(self._inbound.formats)]
+        features = [FEATURES[each] for each in FEATURES if each in self._announced.ours]
         return (*features, *([PUBKEY] if self.config["publish_certificates"] else []))
 
     def plugin_end(self) -> None:
@@ -257,6 +260,7 @@ class E2EPlugin(BasePlugin):
         self._renewal.stop()
         self._revocation.stop()
         self._search.close()
+        self._announced.close()
         self._publication.close()
         self._own_devices.close()
         self._pauses.stop()
@@ -294,7 +298,10 @@ class E2EPlugin(BasePlugin):
         self._answers.forget()
 
     def report(self, stanza: Any) -> SecurityReport | None:
-        """Return what was proven about a stanza that arrived, or None if it arrived unprotected."""
+        """Return what was proven about a stanza that arrived, or None if it arrived unprotected.
+
+        Also None if body, subject or status of this copy were changed since: that was not proven by anybody.
+        """
         return report_of(stanza)
 
     def override(self, stanza: Stanza, level: Level | str) -> None:
@@ -429,7 +436,13 @@ class E2EPlugin(BasePlugin):
 
     def _sizes(self) -> Mapping[str, int]:
         protection = self.protection
-        peers: tuple[Sized, ...] = (self._requests, self._search, self._downgrades, self._formats)
+        peers: tuple[Sized, ...] = (
+            self._requests,
+            self._search,
+            self._downgrades,
+            self._formats,
+            self._announced,
+        )
         return {
             "exchanges": len(self._outbound.exchanges),
             "unacknowledged": len(self._resumption),

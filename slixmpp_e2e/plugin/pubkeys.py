@@ -20,7 +20,7 @@ from slixmpp import JID, Iq
 from slixmpp.exceptions import XMPPError
 
 from slixmpp_e2e.certificates.identity import Identity
-from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.certificates import LARGEST, ParsedCertificate
 from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.media.mime import decode_base64
 from slixmpp_e2e.namespaces import PUBKEY, PUBSUB
@@ -31,8 +31,6 @@ from slixmpp_e2e.protection import Protection
 CERTIFICATES: Final = 16
 #: Octets that they may have together, in DER.
 OCTETS: Final = 64 * 1024
-#: Octets of the largest one.
-LARGEST: Final = 16 * 1024
 #: Seconds that the answer to one question may take.
 SECONDS: Final = 3.0
 

@@ -17,7 +17,7 @@ from slixmpp.xmlstream import StanzaBase
 
 from slixmpp_e2e.errors import E2EError, RemoteError, TimestampError
 from slixmpp_e2e.freshness import parse_date_time
-from slixmpp_e2e.namespaces import CLIENT, E2E
+from slixmpp_e2e.namespaces import CLIENT, E2E, LANG
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport
 from slixmpp_e2e.stanza import Kind, remap, stanza_type
@@ -28,6 +28,7 @@ _CLASSES: Final[dict[str, Any]] = {"message": Message, "presence": Presence, "iq
 _LEVEL: Final = "_e2e_level"
 _REPORT: Final = "_e2e_report"
 _SEALED: Final = "_e2e_sealed"
+_TEXTS: Final = "_e2e_texts"
 
 
 class Delivery(StanzaBase):
@@ -144,6 +145,7 @@ class _Protected:
     def __copy__(self) -> Any:
         twin = type(self)(self.stream, xml=copy.deepcopy(self.xml), recv=True)  # type: ignore[call-arg]
         setattr(twin, _REPORT, getattr(self, _REPORT, None))
+        setattr(twin, _TEXTS, getattr(self, _TEXTS, None))
         return twin
 
     def reply(self, *args: Any, **options: Any) -> Any:
@@ -232,7 +234,14 @@ def protected_stanza(stream: Any, element: Element, report: SecurityReport) -> S
     kind = element.tag.rpartition("}")[2]
     stanza: Stanza = _PROTECTED[kind](stream, xml=element, recv=True)
     setattr(stanza, _REPORT, report)
+    setattr(stanza, _TEXTS, _texts_of(stanza))
     return stanza
+
+
+def _texts_of(stanza: Stanza) -> tuple[tuple[str, str | None, str | None], ...]:
+    """Return what a stanza says in words of XMPP itself: bodies, subjects, what is shown of a presence."""
+    own = f"{{{stanza.namespace}}}"
+    return tuple((each.tag, each.get(LANG), each.text) for each in stanza.xml if each.tag.startswith(own))
 
 
 def client_element(stanza: Stanza, namespace: str) -> Element:
@@ -243,7 +252,18 @@ def client_element(stanza: Stanza, namespace: str) -> Element:
 
 
 def report_of(stanza: Any) -> SecurityReport | None:
-    """Return what was proven about a stanza, or None if it arrived unprotected."""
+    """Return what was proven about a stanza, or None if it arrived unprotected.
+
+    Also None for a copy that somebody gave other words since: another plugin puts what it has decrypted into the
+    body, and nobody has signed that. Elements of other namespaces don't count: slixmpp adds some when it is
+    asked for them.
+    """
+    report = arrival_report_of(stanza)
+    return report if report is None or getattr(stanza, _TEXTS, None) == _texts_of(stanza) else None
+
+
+def arrival_report_of(stanza: Any) -> SecurityReport | None:
+    """Return what was proven about a stanza when it arrived, whatever has become of it since, or None."""
     report: SecurityReport | None = getattr(stanza, _REPORT, None)
     return report
 

@@ -172,13 +172,13 @@ class SQLiteStore:
 
     def _newest_of(self, signer: str, received: int) -> int | None:
         """Return the highest timestamp of a signer's stanzas of the last ten minutes."""
-        found = self._integer(
-            "SELECT coalesce(max(timestamp), 0) FROM seen WHERE jid = ? AND timestamp > ? AND received >= ?",
+        found = self._row(
+            "SELECT timestamp FROM seen WHERE jid = ? AND received >= ? ORDER BY timestamp DESC LIMIT 1",
+            (int,),
             signer,
-            received - 2 * RECENT,  # what was received in the window can't be dated earlier than this
             received - RECENT,
         )
-        return found or None
+        return found[0] if found else None
 
     def _drop_oldest(self, signer: str) -> int:
         oldest = "SELECT timestamp, digest FROM seen WHERE jid = ? ORDER BY timestamp LIMIT 1"

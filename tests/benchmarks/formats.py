@@ -1,6 +1,8 @@
 """One message in each format: draft-miller-3923bis-02 beside RFC 3923, from stanza to `<e2e/>` and back, and size.
 
-**Not** in it: who the signer is, the replay record, and the outer stanza.
+Before that, the same message through the whole plugin (`side_by_side`).
+
+**Not** in the rest: who the signer is, the replay record, and the outer stanza.
 """
 
 import hmac
@@ -21,6 +23,7 @@ from slixmpp_e2e.freshness import from_datetime
 from slixmpp_e2e.namespaces import CLIENT
 from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.stanza import Outer, serialise
+from tests.benchmarks import side_by_side
 from tests.benchmarks.clock import Contestant, Effort, measure
 from tests.benchmarks.tables import Table, timing_table
 from tests.pki import MOMENT, PKI, make_pki
@@ -44,7 +47,8 @@ class _Way:
 
 
 async def run(effort: Effort) -> list[Table]:
-    """Measure both ways, and the size."""
+    """Measure the whole ways side by side; then both ways of the objects alone, and their size."""
+    side_by_side_table = await side_by_side.run(effort)
     pki = make_pki()
     ways = _ways(pki)
     written = {name: way.write() for name, way in ways.items()}
@@ -56,6 +60,7 @@ async def run(effort: Effort) -> list[Table]:
         inward.append(Contestant(name, lambda _, way=way, name=name: way.read(written[name]), floor=_FLOOR))
     what = "(RSA-2048 with OAEP, AES-128-CBC, 200 octets of text)"
     return [
+        side_by_side_table,
         timing_table(f"Formats, writing {what}", outward, await measure(outward, effort)),
         timing_table(f"Formats, reading {what}", inward, await measure(inward, effort)),
         Table(

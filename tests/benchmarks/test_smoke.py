@@ -6,7 +6,6 @@ from tests.benchmarks import hot_spots
 from tests.benchmarks.__main__ import SECTIONS, main
 from tests.benchmarks.clock import ONCE, Contestant, measure
 from tests.benchmarks.tables import Table
-from tests.security import timing_whole_way
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -53,24 +52,3 @@ def test_an_unknown_section_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["weather"])
     assert "there are cms, formats, stanzas, wire, memory, store" in capsys.readouterr().err
-
-
-async def test_the_timing_of_forgeries_runs_and_every_forgery_is_refused_with_one_answer() -> None:
-    kinds, guesses = await timing_whole_way.run(rounds=2)
-    reasons = {row[0]: row[1] for row in kinds.rows}
-    assert reasons["last octet: the right guess"] == reasons["last octet: the wrong guesses"] == "invalid"
-    assert reasons["bad signature"] == "invalid"
-    assert reasons["untrusted signer, certificate embedded"] == "untrusted"
-    assert reasons["unknown signer"] == "unknown-signer"
-    assert reasons["a replay (authenticated)"] == "seen"
-    assert {"good", "bad"} == {row[1] for row in guesses.rows}
-
-
-def test_mann_whitney_of_textbook_samples() -> None:
-    """Every pair counts: 1 < 4, 5, 6; 2 < 4, 5, 6; 7 > all. A tie is one half."""
-    found = timing_whole_way.mann_whitney([1, 2, 7], [4, 5, 6])
-    assert found.slower == pytest.approx(3 / 9)
-    assert found.z == pytest.approx((3 - 4.5) / (63 / 12) ** 0.5)
-    assert timing_whole_way.mann_whitney([1, 2], [1, 2]).slower == 0.5
-    assert timing_whole_way.mann_whitney([3] * 5, [3] * 5).p == 1
-    assert timing_whole_way.mann_whitney(range(100, 200), range(100)).p < 1e-30

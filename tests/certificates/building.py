@@ -1,5 +1,6 @@
 """Certificates as nobody should issue them: any extensions, any validity, any issuer."""
 
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,18 @@ def names(*jids: str) -> x509.SubjectAlternativeName:
 def new_key() -> ec.EllipticCurvePrivateKey:
     """A key that is made quickly."""
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def costly_key() -> rsa.RSAPrivateKey:
+    """Return a key with an exponent as long as its modulus: who verifies with it works harder than who signs."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=3072).private_numbers()
+    order, exponent = math.lcm(made.p - 1, made.q - 1), (1 << 3070) + 1
+    while math.gcd(exponent, order) != 1:
+        exponent += 2
+    private = pow(exponent, -1, order)
+    exponents = private % (made.p - 1), private % (made.q - 1)
+    public = rsa.RSAPublicNumbers(exponent, made.p * made.q)
+    return rsa.RSAPrivateNumbers(made.p, made.q, private, *exponents, made.iqmp, public).private_key()
 
 
 def certificate(

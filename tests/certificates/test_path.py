@@ -1,5 +1,6 @@
 """Paths to trust anchors, and what an end entity's certificate allows (RFC 5280 6, RFC 8550 4.4)."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from tests.certificates.building import (
     again,
     authority,
     certificate,
+    costly_key,
     end_entity,
     key_usage,
     names,
@@ -187,6 +189,20 @@ class TestPath:
         issuer = Entity("x", key, certificate(key, extensions, subject="x", issuer=root))
         refused(root, end_entity(issuer=issuer), issuer)
 
+    @pytest.mark.requirement("3850-4.4.4-1")
+    @pytest.mark.parametrize(
+        ("found", "those"),
+        [(True, [MAIL]), (True, [SERVER, MAIL]), (True, [CLIENT]), (True, [ANY]), (False, [SERVER])],
+    )
+    def test_a_ca_that_is_for_something_is_for_messages(self, root, found, those):
+        """Many CAs of S/MIME certificates are for e-mail alone."""
+        issuer = authority("Purposeful", purposes(*those), issuer=root)
+        leaf = end_entity(issuer=issuer)
+        if found:
+            assert len(validate(root, leaf, issuer)) == 3
+        else:
+            refused(root, leaf, issuer)
+
     @pytest.mark.requirement("3850-4.4-1")
     def test_a_path_is_no_longer_than_its_cas_allow(self, root, middle):
         below = authority("Below", issuer=middle)
@@ -271,6 +287,27 @@ class TestStrength:
             assert validate(anchor, leaf, issuer)
         else:
             refused(anchor, leaf, issuer)
+
+    def test_a_ca_that_came_along_with_a_key_that_takes_long_to_use_is_none(self, root):
+        """Eight of them that all fit together would cost a hundred verifications of several milliseconds each."""
+        key = costly_key()
+        extensions = (
+            x509.BasicConstraints(ca=True, path_length=None),
+            key_usage("key_cert_sign", "crl_sign"),
+        )
+        costly = Entity("Costly", key, certificate(key, extensions, subject="Costly", issuer=root))
+        leaf = end_entity(issuer=costly)
+        refused(root, leaf, costly)
+        assert (
+            len(PathValidator([root.certificate], [costly.certificate]).validate(leaf.parsed, at=MOMENT)) == 3
+        )
+        again = [
+            Entity("Costly", key, certificate(key, extensions, subject="Costly", issuer=costly))
+            for _ in range(8)
+        ]
+        begin = time.process_time()
+        refused(root, leaf, *again)
+        assert time.process_time() - begin < 0.3
 
     @pytest.mark.parametrize("which", ["end entity", "between"])
     def test_nobody_is_believed_by_a_sha1_signature(self, rsa_root, which):

@@ -62,6 +62,7 @@ def pinned(*entities: Entity, jid: str = JULIET) -> dict[str, frozenset[bytes]]:
 
 class TestPaths:
     @pytest.mark.requirement("3850-4.2-1")
+    @pytest.mark.requirement("reqs-4-5b")
     def test_a_path_to_an_anchor_is_believed(self, store, root, leaf):
         decision = judge(Authority(store, paths=PathValidator([root.certificate])), leaf)
         assert decision == Decision(Trust.PKIX, (leaf.certificate, root.certificate))
@@ -89,6 +90,7 @@ class TestPaths:
 
 
 class TestPins:
+    @pytest.mark.requirement("reqs-4-5a")
     def test_a_pin_of_the_configuration_is_believed_without_a_path(self, store):
         own = end_entity()
         assert judge(Authority(store, pins=pinned(own)), own) == Decision(Trust.PINNED, (own.certificate,))

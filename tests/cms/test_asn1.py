@@ -277,6 +277,7 @@ def test_the_century_of_a_utctime_turns_at_fifty(text: str, year: int) -> None:
         (asn1.UTC_TIME, b"261320083015Z"),
         (asn1.UTC_TIME, b"260229083015Z"),
         (asn1.UTC_TIME, b"261120083060Z"),
+        (asn1.UTC_TIME, b"261120240000Z"),
         (asn1.UTC_TIME, b"26112008301\xb2Z"),
         (asn1.UTC_TIME, b"2611 0083015Z"),
         (asn1.UTC_TIME, b""),

@@ -1,5 +1,6 @@
 """Certificates as CMS sees them, and the pool they are found in."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -13,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slixmpp_e2e.cms.asn1 import CONTEXT, SEQUENCE, SET, Reader, integer, oid, sequence, tlv
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate, read_certificate
+from slixmpp_e2e.cms.certificates import (
+    LARGEST,
+    CertificatePool,
+    ParsedCertificate,
+    read_certificate,
+    read_certificates,
+)
 from slixmpp_e2e.errors import CertificateError
 from tests.pki import PKI, VALID_FROM, VALID_UNTIL, Entity, make_certificate
 
@@ -143,6 +150,14 @@ def test_weak_huge_and_unusual_keys_are_refused(pki: PKI, public_key: Any) -> No
         parsed.check_strength()
 
 
+@pytest.mark.parametrize(("bits", "refused"), [(17, False), (64, False), (65, True), (2000, True)])
+def test_an_exponent_that_makes_every_verification_long_is_refused(
+    pki: PKI, bits: int, refused: bool
+) -> None:
+    key = rsa.RSAPublicNumbers((1 << (bits - 1)) + 1, (1 << 2047) + 1).public_key()
+    assert ("exponent" in (_with_key(pki.intermediate, key).weakness or "")) == refused
+
+
 @pytest.mark.parametrize("size", [2048, 8192])
 def test_the_sizes_at_the_limits_are_let_through(pki: PKI, size: int) -> None:
     _with_key(
@@ -256,6 +271,35 @@ def test_the_memory_of_what_was_parsed_is_bounded(pki: PKI) -> None:
     pool.parse(pki["p-256"].der)
     assert pool.parse(pki["juliet"].der) is first
     assert pool.parse(pki["romeo"].der) is not second
+
+
+def test_what_is_too_large_to_be_a_certificate_is_not_read_and_not_remembered(pki: PKI) -> None:
+    """Whoever sends it has not been looked at yet."""
+    pool = CertificatePool()
+    fits, too_large = (
+        _with_extension(
+            pki.intermediate,
+            ("2.5.29.17", sequence(*[tlv(CONTEXT + 2, b"a" * 60)] * number)),
+        )
+        for number in (200, 300)
+    )
+    assert len(fits) < LARGEST < len(too_large)
+    assert pool.parse(fits) is not None
+    size = pool.size()
+    assert pool.parse(too_large) is None
+    assert pool.size() == size
+
+
+def test_an_odd_certificate_is_none_where_warnings_are_errors(pki: PKI) -> None:
+    """A name that is empty, and a serial number that is not positive."""
+    serial = pki["juliet"].certificate.serial_number
+    old = Reader(pki["juliet"].der).enter().element()
+    zero = sequence(old.replace(integer(serial), integer(0), 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert CertificatePool().parse(zero) is None
+        with pytest.raises(CertificateError, match="not a certificate"):
+            read_certificates(zero)
 
 
 def test_a_pool_looks_up_what_was_not_added_and_remembers_what_it_found(

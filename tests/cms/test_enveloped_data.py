@@ -95,6 +95,7 @@ def test_content_is_any_octets(romeo: Entity, content: bytes, name: str) -> None
 
 
 @pytest.mark.requirement("3565-2-1")
+@pytest.mark.requirement("reqs-4-4b")
 def test_each_object_has_its_own_key_and_nonce(romeo: Entity) -> None:
     drawn: list[bytes] = []
 

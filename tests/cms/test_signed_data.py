@@ -306,6 +306,26 @@ def test_a_streamed_object_is_read_as_its_der(signer: Signer, data: st.DataObjec
 # --------------------------------------------------------------------------- several signers, and bounds
 
 
+@given(st.data())
+def test_a_streamed_object_is_read_where_it_was_secret_too(signer: Signer, data: st.DataObject) -> None:
+    der = sign(CONTENT, signer, signing_time=MOMENT)
+    ber = data.draw(streamed(der))
+    assert parse_signed_data(ber, secret=True).signer_infos == parse_signed_data(der).signer_infos
+
+
+def test_what_was_secret_and_begins_in_der_is_der(signer: Signer) -> None:
+    """To rewrite it would take a time of its own, and a changed block may put 80 where a length is."""
+    der = sign(CONTENT, signer, signing_time=MOMENT, certificates=False)
+    version = der.index(b"\x02\x01\x01")
+    ber = der[:version] + b"\x02\x81\x01\x01" + der[version + 3 :]
+    for at in (2, 17, 21):  # the three lengths around it
+        size = int.from_bytes(ber[at : at + 2], "big") + 1
+        ber = ber[:at] + size.to_bytes(2, "big") + ber[at + 2 :]
+    assert parse_signed_data(ber).signer_infos == parse_signed_data(der).signer_infos
+    with pytest.raises(MalformedError, match="a length longer than it needs to be"):
+        parse_signed_data(ber, secret=True)
+
+
 def test_all_of_several_signatures_must_be_good(juliet: Entity, romeo: Entity) -> None:
     good = signed_data(CONTENT, [_info(juliet), _info(romeo)], [juliet.der, romeo.der])
     content, signer = parse_signed_data(good).verify(CertificatePool())

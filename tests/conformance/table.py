@@ -10,16 +10,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 REQUIREMENTS: Final = Path(__file__).parent / "requirements.toml"
 PAGE: Final = Path(__file__).parent.parent.parent / "docs" / "conformance.md"
 
+#: "req" levels are the lower-case words of a text that has no others.
 LEVELS: Final = frozenset(
-    {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED", "MAY", "OPTIONAL", "decl", "impl"}
+    {
+        "req must",
+        "req must not",
+        "req should",
+        "MUST",
+        "MUST NOT",
+        "SHOULD",
+        "SHOULD NOT",
+        "RECOMMENDED",
+        "MAY",
+        "OPTIONAL",
+        "decl",
+        "impl",
+    }
     | {"impl must", "impl must not", "impl should", "impl may"}
 )
-ACTORS: Final = frozenset({"sender", "receiver", "both", "gateway", "app"})
+ACTORS: Final = frozenset({"sender", "receiver", "both", "gateway", "app", "initiator", "responder"})
 TESTED: Final = "tested"
 PARTIAL: Final = "partial"
 #: What a line may say of a requirement, and what it means.
@@ -27,9 +41,16 @@ STATUSES: Final = {
     PARTIAL: "holds in part; the last column says what is missing",
     "not done": "the code does not do it, or no test shows it yet",
     "does not bind": "it is for a role that this package does not have, or a permission that it does not use",
+    "open": "no format for objects can meet it: it takes a session (XTLS)",
     "met by": "something else sees to it: a library, a design decision, the documentation",
 }
 _WORDS: Final = (TESTED, *STATUSES)
+#: The formats that a line may name as meeting a requirement, and what they are called on the page.
+FORMATS: Final = {
+    "rfc3923": "RFC 3923",
+    "objenc-signed": "draft-miller-3923bis-02 with a signature inside",
+    "objenc": "draft-miller-3923bis-02 alone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,8 @@ class Requirement:
     text: str
     status: str | None = None
     reason: str | None = None
+    #: Which of our formats meet it, where a text leaves that open; None: nobody asked.
+    formats: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +82,15 @@ def load(source: str | None = None) -> tuple[Section, ...]:
     return tuple(
         Section(
             section["title"],
-            tuple(Requirement(key, **fields) for key, fields in section["requirements"].items()),
+            tuple(_requirement(key, fields) for key, fields in section["requirements"].items()),
         )
         for section in data.values()
     )
+
+
+def _requirement(key: str, fields: dict[str, Any]) -> Requirement:
+    formats = fields.pop("formats", None)
+    return Requirement(key, **fields, formats=None if formats is None else tuple(formats))
 
 
 def problems(sections: Sequence[Section], tests: Mapping[str, frozenset[str]]) -> list[str]:
@@ -90,8 +118,17 @@ def _problems_of(requirement: Requirement, tested: bool) -> list[str]:
         found.append(f"{status!r} is no status")
     if status is None and not tested:
         found.append("neither a test nor a reason")
+    if requirement.formats is not None:
+        found += _problems_of_formats(requirement.formats, met=status in {None, PARTIAL, "met by"})
     if tested and status not in {None, PARTIAL}:
         found.append(f"a test shows it, and yet it is called {status!r}")
+    return found
+
+
+def _problems_of_formats(formats: tuple[str, ...], *, met: bool) -> list[str]:
+    found = [f"{each!r} is no format" for each in formats if each not in FORMATS]
+    if met != bool(formats):
+        found.append("some format meets what is met, and none what is not")
     return found
 
 
@@ -144,6 +181,8 @@ def _numbers(counted: Counter[str]) -> list[str]:
 def _line(requirement: Requirement, tests: Mapping[str, frozenset[str]]) -> str:
     shown = [f"`{test}`" for test in sorted(tests.get(requirement.identifier, ()))]
     said = [requirement.reason] if requirement.reason else []
+    if requirement.formats is not None:
+        said.insert(0, f"**{_names(requirement.formats)}**")
     return _row(
         requirement.identifier,
         requirement.level,
@@ -153,6 +192,12 @@ def _line(requirement: Requirement, tests: Mapping[str, frozenset[str]]) -> str:
         word_of(requirement, tests),
         "<br>".join((*said, *shown)),
     )
+
+
+def _names(formats: tuple[str, ...]) -> str:
+    if set(formats) == FORMATS.keys():
+        return "every format"
+    return "; ".join(FORMATS[each] for each in formats) or "no format"
 
 
 def _row(*cells: str) -> str:

@@ -45,6 +45,9 @@ def test_pytest_sees_the_markers_as_they_are_read(request):
         (', status = "not done"', {}, "a status and its reason stand together"),
         (', reason = "x"', {"1-1": {"a::b"}}, "a status and its reason stand together"),
         (', status = "perhaps", reason = "x"', {}, "'perhaps' is no status"),
+        (', formats = ["pgp"]', {"1-1": {"a::b"}}, "'pgp' is no format"),
+        (", formats = []", {"1-1": {"a::b"}}, "some format meets what is met"),
+        (', formats = ["objenc"], status = "open", reason = "x"', {}, "and none what is not"),
     ],
 )  # fmt: skip
 def test_what_does_not_agree_is_said(more, tests, problem):
@@ -61,9 +64,17 @@ def test_what_agrees_is_no_problem():
 def test_a_line_of_the_page_says_what_shows_it_or_why_not():
     tests = {"1-1": frozenset({"b::c", "a::b"})}
     assert "| 1-1 | MUST | both | 1 | Do it | tested | `a::b`<br>`b::c` |\n" in page(only(), tests)
-    assert "| **all** | 1 | 0 | 0 | 0 | 0 | 1 |\n" in page(only(), tests)
+    assert "| **all** | 1 | 0 | 0 | 0 | 0 | 0 | 1 |\n" in page(only(), tests)
     missing = page(only(', status = "not done", reason = "Nobody has."'), {})
     assert "| 1-1 | MUST | both | 1 | Do it | not done | Nobody has. |\n" in missing
+
+
+def test_a_line_of_the_page_says_which_formats_meet_it_where_that_is_asked():
+    tests = {"1-1": frozenset({"a::b"})}
+    met = page(only(', formats = ["rfc3923", "objenc"]'), tests)
+    assert "| Do it | tested | **RFC 3923; draft-miller-3923bis-02 alone**<br>`a::b` |\n" in met
+    unmet = page(only(', formats = [], status = "open", reason = "It takes a session."'), {})
+    assert "| Do it | open | **no format**<br>It takes a session. |\n" in unmet
 
 
 def test_a_marker_counts_for_its_test_and_one_on_a_class_for_all_its_tests():

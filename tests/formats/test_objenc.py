@@ -97,6 +97,7 @@ class TestWriting:
         assert not any(space in each.text for each in element for space in " \n\r\t")
 
     @pytest.mark.requirement("bis-3-3")
+    @pytest.mark.requirement("reqs-4-4b")
     def test_every_stanza_has_a_key_and_an_iv_of_its_own(self, romeo):
         first, second = (peeled(write(romeo, STANZAS["iq"]), romeo)[0] for _ in range(2))
         for name in ("key", "iv", "data", "encrypted_key", "mac"):

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slixmpp.jid import JID
 
-from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM, AES256_CBC, AES256_GCM
+from slixmpp_e2e.cms.algorithms import AES128_CBC, AES128_GCM, AES256_CBC, AES256_GCM, ID_SIGNED_DATA
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
-from slixmpp_e2e.cms.signed_data import certificates_only
+from slixmpp_e2e.cms.signed_data import MESSAGE_DIGEST, certificates_only
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
     UNVERIFIED_SIGNATURE,
@@ -24,6 +24,7 @@ from slixmpp_e2e.errors import (
     SignatureError,
     UndecryptableError,
 )
+from slixmpp_e2e.formats.decoy import Missed
 from slixmpp_e2e.formats.rfc3923 import Opened, Opener, Sealing, protect
 from slixmpp_e2e.freshness import from_datetime
 from slixmpp_e2e.media import mime
@@ -54,12 +55,12 @@ PKCS7 = "Content-Type: application/pkcs7-mime"
 
 @dataclass
 class Decoy:
-    """Counts how often time was spent in vain."""
+    """Takes note of how time was spent in vain."""
 
-    calls: list[bytes] = field(default_factory=list)
+    calls: list[Missed] = field(default_factory=list)
 
-    def __call__(self, data: bytes, _read: bool) -> None:
-        self.calls.append(data)
+    def __call__(self, _data: bytes, missed: Missed) -> None:
+        self.calls.append(missed)
 
 
 @dataclass
@@ -143,6 +144,7 @@ class TestWriting:
     @pytest.mark.parametrize(
         ("cipher", "smime_type"), [(AES128_CBC, "enveloped-data"), (AES256_GCM, "authEnveloped-data")]
     )
+    @pytest.mark.requirement("reqs-4-7a", "reqs-4-7b")
     def test_what_is_encrypted_shows_nothing(self, by_juliet, romeo, cipher, smime_type):
         text = self.write(by_juliet, romeo, cipher=cipher)
         header, _, body = text.partition("\n\n")
@@ -454,11 +456,34 @@ class TestInsideAnEnvelope:
         verified = reason in {"invalid", "decryption-failed"}  # then a signature has been verified already
         assert len(receiver.decoy.calls) == (0 if verified else 1)
 
+    @pytest.mark.parametrize(
+        ("change", "missed"),
+        [
+            (lambda inside: b"\xff" + inside[1:], "header"),
+            (lambda inside: inside.replace(b"\r\n\r\n", b"\r\n!\r\n", 1), "header"),
+            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "verification"),
+            (lambda inside: inside.replace(ID_SIGNED_DATA, b"\x07" + ID_SIGNED_DATA[1:]), "half"),
+            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x06\x80" + MESSAGE_DIGEST[2:]), "half"),
+            (lambda inside: inside[:-100], "half"),
+            (lambda inside: b"0" + inside, "header"),
+            (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "object"),
+        ],
+        ids=["first octet", "no end", "attribute", "type", "length in BER", "cut", "no header", "unsigned"],
+    )  # fmt: skip
+    def test_what_a_failure_has_left_out_is_made_up_for(self, receiver, by_juliet, romeo, change, missed):
+        receiver.refuse(enveloped(change(opaque(CONTENT, by_juliet)), romeo))
+        assert receiver.decoy.calls == [missed]
+
+    def test_a_wrong_tag_leaves_everything_out(self, receiver, by_juliet, romeo):
+        text = enveloped(opaque(CONTENT, by_juliet), romeo, cipher=AES128_GCM)
+        receiver.refuse(changed(text, lambda der: flipped(der, -1)))
+        assert receiver.decoy.calls == ["header"]
+
     def test_a_weak_signature_is_one_of_them(self, receiver, juliet, romeo):
         text = enveloped(opaque(CONTENT, signer(juliet, scheme="rsa-sha1")), romeo)
         error = receiver.refuse(text)
         assert (error.reason, error.answer, error.concealed) == ("weak", DECRYPTION_FAILED, True)
-        assert len(receiver.decoy.calls) == 1
+        assert receiver.decoy.calls == ["verification"]
 
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     def test_no_change_of_an_envelope_is_told_from_another(self, receiver, by_juliet, romeo, cipher):

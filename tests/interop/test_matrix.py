@@ -290,6 +290,7 @@ def test_a_peer_that_is_no_recipient_does_not_decrypt(start: Start, pki: PKI, ki
 
 @pytest.mark.requirement("3923-2-10")
 @pytest.mark.parametrize("kind", ENVELOPING)
+@pytest.mark.requirement("reqs-5-2a")
 def test_a_peer_reads_what_we_sign_and_encrypt(start: Start, pki: PKI, kind: type[Peer]) -> None:
     peer = start(kind)
     signed = sign(CONTENT, our_signer(pki, "rsa-sha256"), signing_time=MOMENT)

@@ -120,6 +120,7 @@ def envelope(timestamp: str = "2026-11-20T08:30:15.012Z") -> bytes:
 
 @pytest.mark.requirement("bis-3-6", "bis-3-7", "bis-3-8", "bis-3-9", "bis-3-10", "bis-3-11", "bis-7-2")
 @BY_SIZE
+@pytest.mark.requirement("reqs-5-2a")
 def test_openssl_opens_what_we_write(pki, by_hand, size):
     cipher: ContentCipher = SIZES[size]
     moment = from_datetime(datetime.now(UTC))
@@ -139,6 +140,7 @@ def test_openssl_opens_what_we_write(pki, by_hand, size):
 @pytest.mark.parametrize("usual", [False, True], ids=["as the draft has it", "as usual"])
 @pytest.mark.parametrize("mask", [(), ("rsa_mgf1_md:sha1",)], ids=["SHA-256", "SHA-1 in the mask"])
 @BY_SIZE
+@pytest.mark.requirement("reqs-5-2a")
 def test_we_open_what_openssl_writes(by_hand, opener, size, mask, usual):
     document = envelope()
     element = fromstring(by_hand.encrypt(document, size, options=OAEP + mask, usual=usual))

@@ -7,6 +7,7 @@ import slixmpp
 
 from slixmpp_e2e.errors import MalformedError
 from slixmpp_e2e.plugin.answers import PAUSE, Answers
+from slixmpp_e2e.stanza import MAX_ID
 from tests.plugin.test_filters import Filtered
 from tests.plugin.test_refusals import ROMEO
 from tests.server.protected import PKI, make_pki
@@ -67,6 +68,19 @@ async def test_a_request_is_always_answered_and_uses_up_nothing(pki, kind):
     assert requests == list(range(1, 51))
     assert answering.fails() == 51
     assert answering.fails(kind=slixmpp.Iq, stype=kind) == 52
+
+
+@pytest.mark.parametrize("kind", [slixmpp.Message, slixmpp.Iq])
+async def test_what_has_an_id_that_our_own_server_may_not_take_is_not_answered(pki, kind):
+    """A stanza that is too long ends the stream; servers on the other side may take more."""
+    answering = Answering(pki)
+    for length, answers in ((MAX_ID + 1, 0), (300_000, 0), (MAX_ID, 1)):
+        stanza = kind(answering.juliet.xmpp, sfrom=ROMEO, sto="juliet@localhost/juliet", recv=True)
+        if kind is slixmpp.Iq:
+            stanza["type"] = "get"
+        stanza["id"] = "x" * length
+        answering.answers.answer(stanza, MalformedError("nonsense"))
+        assert len(answering.juliet.sent) == answers
 
 
 async def test_a_request_that_could_not_be_judged_is_answered(pki, monkeypatch):

@@ -1,6 +1,6 @@
 """The outer stanza: what it shows, where the object stands in it, and what never gets one."""
 
-from xml.etree.ElementTree import fromstring
+from xml.etree.ElementTree import SubElement, fromstring
 
 import pytest
 from slixmpp.xmlstream.tostring import tostring
@@ -85,3 +85,29 @@ async def test_a_message_of_an_unknown_type_is_a_normal_one(pki):
     found = juliet.unseal(carry(romeo.seal(message), "romeo@localhost/romeo", juliet))
     assert found["body"] == "what is in a type?"
     assert juliet.plugin.report(found).authenticated
+
+
+@pytest.mark.parametrize(
+    ("hints", "body", "shown"),
+    [
+        ([], "x", ["store"]),
+        ([], None, ["no-store"]),
+        (["store"], "x", ["store"]),
+        (["store"], None, ["store"]),  # a chat marker that shall be kept
+        (["no-store"], "x", ["no-store"]),
+        (["no-permanent-store"], "x", ["no-permanent-store"]),
+        (["no-copy"], "x", ["no-copy", "store"]),
+        (["no-copy", "no-copy"], None, ["no-copy", "no-store"]),
+    ],
+)
+async def test_the_hints_of_a_program_are_shown_once_and_never_contradicted(pki, hints, body, shown):
+    romeo = Filtered(pki, "romeo", "juliet")
+    message = romeo.xmpp.make_message("juliet@localhost", body, mtype="chat")
+    for hint in hints:
+        SubElement(message.xml, f"{{urn:xmpp:hints}}{hint}")
+    outer = romeo.seal(message)
+    assert [each.tag for each in outer.xml if each.tag.startswith("{urn:xmpp:hints}")] == [
+        f"{{urn:xmpp:hints}}{hint}" for hint in shown
+    ]
+    (eme,) = outer.xml.findall("{urn:xmpp:eme:0}encryption")
+    assert eme.attrib == {"namespace": E2E_ELEMENT[1:-4]}

@@ -14,15 +14,18 @@ from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import RemoteError
+from slixmpp_e2e.formats import objenc, objenc_signed
+from slixmpp_e2e.freshness import from_datetime
 from slixmpp_e2e.media import mime
-from slixmpp_e2e.outer import E2E_TAG
-from slixmpp_e2e.policy import Level
+from slixmpp_e2e.outer import kind_of
+from slixmpp_e2e.policy import Level, Policy, read_policy
 from slixmpp_e2e.report import SecurityReport
 from tests.accounts import Clock, account
 from tests.elements import same, stanza
-from tests.formats.objects import enveloped, opaque, signer
-from tests.pki import PKI
+from tests.formats.objects import JULIET, ROMEO, enveloped, opaque, signer
+from tests.pki import MOMENT, PKI, Entity
 from tests.protection.drawn import NOTHING, taught, written, xml_text
+from tests.written import BARE_OBJENC, RFC3923, SIGNED_INSIDE, Written
 
 HERE = "from='juliet@example.com/balcony' to='romeo@example.net/orchard'"
 #: Long enough that many changes fall into it.
@@ -34,11 +37,14 @@ STANZAS = {
     "iq": f"<iq {HERE} type='set' id='i1'><query xmlns='urn:x'>{WORDS}</query></iq>",
 }
 WAYS = {
-    "signed": (Level.SIGN, AES128_CBC),
-    "CBC": (Level.REQUIRED, AES128_CBC),
-    "GCM": (Level.REQUIRED, AES256_GCM),
+    "signed": (Level.SIGN, AES128_CBC, RFC3923),
+    "CBC": (Level.REQUIRED, AES128_CBC, RFC3923),
+    "GCM": (Level.REQUIRED, AES256_GCM, RFC3923),
+    "objenc-signed": (Level.REQUIRED, AES128_CBC, SIGNED_INSIDE),
+    "objenc": (Level.ENCRYPT_UNSIGNED, AES128_CBC, BARE_OBJENC),
 }
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/=]{2,76}\n)+")
+#: In lines, or in one to the end.
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/=]{2,76}\n)+|^[A-Za-z0-9+/=]+$")
 
 
 @dataclass
@@ -48,18 +54,24 @@ class Captured:
     original: Element
     outer: str
     report: SecurityReport
+    format: Written
     receiver: Callable[[], Endpoint]
 
     @property
     def text(self) -> str:
-        """What stands in `<e2e/>`."""
-        return fromstring(self.outer).findtext(E2E_TAG)
+        """What stands in `<e2e/>`, or in its `<data/>`."""
+        return self.format.encrypted_part(fromstring(self.outer)).text
 
     def with_text(self, text: str) -> str:
-        """Return the stanza with something else in `<e2e/>`."""
+        """Return the stanza with something else there."""
         outer = fromstring(self.outer)
-        outer.find(E2E_TAG).text = text
+        self.format.encrypted_part(outer).text = text
         return written(outer)
+
+    def in_base64(self) -> re.Match[str]:
+        """Return where the last base64 in the text is: the object, or the signature over what stands above it."""
+        *_, found = _BASE64.finditer(self.text)
+        return found
 
     def check(
         self, outer: str, *, encrypted: bool | None = None, among: Sequence["Captured"] | None = None
@@ -74,7 +86,9 @@ class Captured:
         except RemoteError:
             assert taught(receiver) == NOTHING
             return False
-        assert found.report.authenticated  # what is not signed is refused, so nothing is delivered without
+        assert (
+            found.report.authenticated is self.report.signed
+        )  # nothing is delivered with less than there was
         assert any(each.is_what_came(found, encrypted) for each in among or [self])
         return True
 
@@ -102,16 +116,19 @@ def said(element: Element) -> Element:
 def captured(pki: PKI) -> dict[tuple[str, str], Captured]:
     clock = Clock()
     found = {}
-    for way, (level, cipher) in WAYS.items():
+    for way, (level, cipher, format_) in WAYS.items():
+        policy = read_policy(format_.policy())
         for name, xml in STANZAS.items():
             clock.pass_seconds(1)
             by = Endpoint.over(account(pki, pki["juliet"], clock, peers=[pki["romeo"]], cipher=cipher))
-            outer = by.protect(xml, level=level)
+            asked = level if level is Level.SIGN else format_.level(kind_of(stanza(xml)))
+            outer = by.protect(xml, level=asked, written_as=format_.format)
 
-            def receiver() -> Endpoint:
-                return Endpoint.over(account(pki, pki["romeo"], clock))
+            def receiver(policy: Policy = policy) -> Endpoint:
+                return Endpoint.over(account(pki, pki["romeo"], clock), policy=policy)
 
-            found[way, name] = Captured(stanza(xml), outer, receiver().unprotect(outer).report, receiver)
+            report = receiver().unprotect(outer).report
+            found[way, name] = Captured(stanza(xml), outer, report, format_, receiver)
     return found
 
 
@@ -153,7 +170,8 @@ def changes(draw: st.DrawFn, original: str | bytes) -> str | bytes:
 
 def test_without_a_change_all_are_taken(captured):
     for case in captured.values():
-        assert case.report.authenticated
+        kind = case.original.tag.rpartition("}")[2]
+        assert case.report.authenticated is case.report.signed is case.format.signs(kind)
         assert case.check(case.outer)
 
 
@@ -168,6 +186,7 @@ def test_no_change_of_the_text_changes_what_was_said(captured, way, name, data):
 
 @BY_WAY
 @given(name=NAMES, data=st.data())
+@pytest.mark.requirement("reqs-4-2")
 def test_no_change_of_the_stanza_as_it_is_written_changes_what_was_said(captured, way, name, data):
     """Of escapes, tags, attributes, and addresses: what the object can't vouch for is the outer stanza's."""
     case = captured[way, name]
@@ -178,25 +197,50 @@ def test_no_change_of_the_stanza_as_it_is_written_changes_what_was_said(captured
 @BY_WAY
 @given(name=NAMES, data=st.data())
 def test_no_change_of_the_cms_object_changes_what_was_said(captured, way, name, data):
-    """The last base64 in the text is the object, or the signature over what is readable above it."""
+    """And none of the data of the draft."""
     case = captured[way, name]
-    *_, found = _BASE64.finditer(case.text)
+    found = case.in_base64()
     der = data.draw(changes(base64.b64decode(found[0])))
     text = base64.encodebytes(der).decode()
     case.check(case.with_text(case.text[: found.start()] + text + case.text[found.end() :]))
 
 
 @pytest.mark.requirement("3923-2-9")
-@pytest.mark.parametrize("clear", [True, False], ids=["multipart", "opaque"])
+@pytest.mark.parametrize("how", ["multipart", "opaque", "objenc"])
 @given(data=st.data())
-def test_no_change_inside_an_envelope_that_anybody_can_make_changes_what_was_said(pki, captured, clear, data):
+def test_no_change_inside_an_envelope_that_anybody_can_make_changes_what_was_said(pki, captured, how, data):
     """A recipient may put what he was sent into a new envelope, as anybody may who reads what is only signed."""
     case = captured["signed", "text"]
+    if how == "objenc":
+        changed = xml_text(data.draw(changes(case.text)))
+        case.check(in_objenc(case, changed, pki["romeo"]), encrypted=True)
+        return
     entity = mime.canonical_line_breaks(case.text.encode())
-    if not clear:
+    if how == "opaque":
         content = mime.split_signed(mime.parse_entity(entity)).content
         entity = opaque(content, signer(pki["juliet"], pki.intermediate))
     case.check(case.with_text(enveloped(data.draw(changes(entity)), pki["romeo"])), encrypted=True)
+
+
+def in_objenc(case: Captured, text: str, romeo: Entity) -> str:
+    """Return what is only signed, as anybody may encrypt it to romeo once more."""
+    outer = fromstring(case.outer)
+    carrier = objenc_signed.wrap_signed(case.original, text)
+    outer[:] = [
+        objenc.protect(
+            carrier,
+            objenc.Sealing(romeo.parsed),
+            sender=JULIET,
+            recipient=ROMEO,
+            moment=from_datetime(MOMENT),
+        )
+    ]
+    return written(outer)
+
+
+def test_what_was_signed_may_be_encrypted_by_anybody_and_is_the_same(pki, captured):
+    case = captured["signed", "text"]
+    assert case.check(in_objenc(case, case.text, pki["romeo"]), encrypted=True)
 
 
 @BY_WAY

@@ -11,6 +11,7 @@ from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.cms.algorithms import AES128_CBC, AES256_GCM
 from slixmpp_e2e.endpoint import Endpoint
 from slixmpp_e2e.errors import LocalError, SignatureError
+from slixmpp_e2e.leaving import Format
 from slixmpp_e2e.policy import Level, read_policy
 from tests.accounts import Clock, account
 from tests.elements import same, stanza
@@ -19,14 +20,16 @@ from tests.protection.drawn import normal, over_a_server, stanzas, written
 from tests.protection.ways import outer_of, protect, unprotect
 
 WAYS = [
-    pytest.param(Level.SIGN, AES128_CBC, id="signed"),
-    pytest.param(Level.REQUIRED, AES128_CBC, id="CBC"),
-    pytest.param(Level.REQUIRED, AES256_GCM, id="GCM"),
-    pytest.param(Level.ENCRYPT_UNSIGNED, AES128_CBC, id="CBC-unsigned"),
-    pytest.param(Level.ENCRYPT_UNSIGNED, AES256_GCM, id="GCM-unsigned"),
+    pytest.param("rfc3923", Level.SIGN, AES128_CBC, id="signed"),
+    pytest.param("rfc3923", Level.REQUIRED, AES128_CBC, id="CBC"),
+    pytest.param("rfc3923", Level.REQUIRED, AES256_GCM, id="GCM"),
+    pytest.param("rfc3923", Level.ENCRYPT_UNSIGNED, AES128_CBC, id="CBC-unsigned"),
+    pytest.param("rfc3923", Level.ENCRYPT_UNSIGNED, AES256_GCM, id="GCM-unsigned"),
+    pytest.param("objenc", Level.REQUIRED, AES128_CBC, id="objenc-signed"),
+    pytest.param("objenc", Level.ENCRYPT_UNSIGNED, AES128_CBC, id="objenc"),
 ]
 HERE = "from='juliet@example.com/balcony' to='romeo@example.net/orchard'"
-Way = Callable[[Element, Level, object], Unprotected]
+Way = Callable[[Element, Format, Level, object], Unprotected]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +43,11 @@ def way(pki: PKI) -> Way:
     }
     to = Endpoint.over(account(pki, pki["romeo"], clock), policy=policy)
 
-    def go(element: Element, level: Level, cipher: object) -> Unprotected:
+    def go(element: Element, written_as: Format, level: Level, cipher: object) -> Unprotected:
         response_to = "request" if element.get("type") in {"result", "error"} else None
-        outer = by[cipher].protect(written(element), level=level, response_to=response_to)
+        outer = by[cipher].protect(
+            written(element), level=level, response_to=response_to, written_as=written_as
+        )
         clock.pass_seconds(1)
         return to.unprotect(over_a_server(outer))
 
@@ -50,7 +55,7 @@ def way(pki: PKI) -> Way:
 
 
 @pytest.mark.requirement("3862-9-1", "3923-5-1", "3863-6-1")
-@pytest.mark.parametrize(("level", "cipher"), WAYS)
+@pytest.mark.parametrize(("written_as", "level", "cipher"), WAYS)
 @given(element=stanzas())
 @example(element=stanza(f"<message {HERE} type='normal'>\n <body>]]&gt;&#13;\n</body>\t</message>"))
 @example(element=stanza(f"<message {HERE}><body>a</body> <subject xml:lang='de'>&#13; b</subject></message>"))
@@ -58,17 +63,19 @@ def way(pki: PKI) -> Way:
 @example(
     element=stanza(f"<iq {HERE} type='set' id=' '><x xmlns='urn:x' a='&#13;&#10;'><y xmlns=''/></x></iq>")
 )
-def test_any_stanza_comes_back_as_it_was(way, level, cipher, element):
+@pytest.mark.requirement("reqs-5-1")
+def test_any_stanza_comes_back_as_it_was(way, written_as, level, cipher, element):
     if level is Level.ENCRYPT_UNSIGNED and element.tag.endswith(
         "}iq"
     ):  # its answer would tell too much (E29)
         with pytest.raises(SignatureError):
-            way(element, level, cipher)
+            way(element, written_as, level, cipher)
         return
-    found = way(element, level, cipher)
+    found = way(element, written_as, level, cipher)
     assert same(normal(found.stanza), normal(element)), (written(found.stanza), written(element))
     is_signed = level is not Level.ENCRYPT_UNSIGNED
     assert (found.report.authenticated, found.report.encrypted) == (is_signed, level is not Level.SIGN)
+    assert found.report.format == written_as
     assert found.report.signer == ("juliet@example.com" if is_signed else None)
 
 

@@ -9,14 +9,16 @@ from slixmpp_e2e.cms.algorithms import AES256_GCM
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
     DECRYPTION_FAILED,
+    RemoteError,
     StoreError,
     TimestampError,
 )
 from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
-from tests.certificates.building import certificate, end_entity, names
+from tests.certificates.building import certificate, end_entity, names, new_key
 from tests.elements import CLIENT, same
 from tests.formats.objects import (
     DATED,
@@ -33,7 +35,7 @@ from tests.formats.objects import (
     xmpp_entity,
 )
 from tests.pki import Entity
-from tests.protection.ways import changes, protect, refusal, unprotect
+from tests.protection.ways import changes, outcome, protect, refusal, unprotect
 
 
 class TestLearning:
@@ -192,6 +194,26 @@ class TestFreshness:
         text = protect(sender)
         unprotect(receiver, text)
         assert refusal(receiver, text, outer(sender=JID("juliet@example.com/chamber"))).reason == "seen"
+
+    def test_what_does_not_say_who_sent_it_is_not_new_as_each_of_those_whom_the_certificate_names(
+        self, pki, romeo, clock
+    ):
+        paris = JID("paris@example.org/x")
+        key = new_key()
+        both = certificate(key, (names(JULIET.bare, paris.bare),), issuer=pki.intermediate)
+        by = account(pki, romeo, clock)
+
+        def outcomes(sender: str) -> list[str]:
+            content = xmpp_entity(
+                f"<message {sender} to='{ROMEO.bare}' type='chat'><body>Adieu</body></message>"
+            )
+            der = signed_der(content.encode(), signer(Entity("both", key, both), pki.intermediate))
+            text = mime.pkcs7_text(der, "signed-data")
+            found = [outcome(by, text, outer(sender=jid)) for jid in (JULIET, paris)]
+            return [each.reason if isinstance(each, RemoteError) else "new" for each in found]
+
+        assert outcomes("") == ["name-mismatch", "name-mismatch"]
+        assert outcomes(f"from='{JULIET.bare}'") == ["new", "name-mismatch"]
 
     def test_a_replay_in_another_envelope_is_seen(self, pki, juliet, romeo, receiver):
         words = opaque(message_cpim(), signer(juliet, pki.intermediate))

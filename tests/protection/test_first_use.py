@@ -26,6 +26,7 @@ def trusting(romeo, clock, kept) -> Protection:
     return Protection(identity(romeo.key, romeo.certificate), Authority(kept, first_use=True), kept, clock)
 
 
+@pytest.mark.requirement("reqs-4-5a", "reqs-4-6")
 def test_the_first_one_is_believed_and_kept(sender, trusting, kept, juliet):
     report = unprotect(trusting, protect(sender)).report
     assert (report.trust, report.authenticated) == (Trust.TOFU, True)

@@ -8,6 +8,7 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.arriving import Unprotected
 from slixmpp_e2e.certificates.store import MemoryStore
+from slixmpp_e2e.cms.enveloped_data import parse_enveloped_data
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
     CertificateError,
@@ -97,6 +98,20 @@ class TestLeaving:
             result = outcome(account(pki, juliet, clock), protect(by), copy)
             assert isinstance(result, Unprotected) is wanted
 
+    def test_our_own_copy_is_found_by_our_key_identifier_and_costs_less_than_half_a_kilobyte(
+        self, pki, juliet, romeo, clock
+    ):
+        """Others are named by issuer and serial number, as S/MIME always did."""
+        alone, copied = (
+            protect(account(pki, juliet, clock, peers=[romeo], encrypt_to_self=wanted))
+            for wanted in (False, True)
+        )
+        _, _, encoded = copied.partition("\n\n")
+        infos = parse_enveloped_data(mime.decode_base64(encoded.encode())).recipient_infos
+        identifiers = {info.identifier for info in infos}
+        assert identifiers == {juliet.parsed.key_identifier, romeo.parsed.issuer_and_serial}
+        assert len(copied) - len(alone) <= 500
+
     def test_who_cannot_decrypt_does_not_encrypt_to_himself(self, pki, romeo, clock):
         only_signs = end_entity(key_usage("digital_signature"), issuer=pki.intermediate)
         for own in (pki["ed25519"], only_signs):
@@ -140,9 +155,9 @@ class TestLeaving:
 
 
 class TestRecipients:
-    """Who can be encrypted to is remembered for a minute."""
+    """Who can be encrypted to is remembered for a minute, or until a certificate ends."""
 
-    def test_a_certificate_that_expires_is_used_a_minute_longer_at_most(self, pki, juliet, romeo, clock):
+    def test_a_certificate_is_used_until_it_ends_and_not_longer(self, pki, juliet, romeo, clock):
         short = end_entity(
             jid="romeo@example.net",
             issuer=pki.intermediate,
@@ -151,7 +166,7 @@ class TestRecipients:
         )
         by = account(pki, juliet, clock, peers=[short])
         assert by.can_encrypt_to(ROMEO)
-        clock.pass_seconds(59)
+        clock.pass_seconds(30)
         assert by.can_encrypt_to(ROMEO)
         clock.pass_seconds(1)
         assert not by.can_encrypt_to(ROMEO)

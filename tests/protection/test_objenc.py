@@ -19,6 +19,7 @@ from slixmpp_e2e.outer import E2E_TAG, OBJENC_TAG
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.accounts import account
 from tests.elements import same, stanza
 from tests.formats.objects import JULIET, ROMEO, outer
@@ -48,6 +49,7 @@ def where(kind: str):
 
 class TestSigned:
     @pytest.mark.parametrize("kind", STANZAS)
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_comes_out_with_its_signer(self, sender, receiver, kind):
         element = protect(sender, STANZAS[kind])
         assert element.tag == OBJENC_TAG
@@ -119,6 +121,7 @@ class TestSigned:
 
 
 class TestUnsigned:
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_is_delivered_only_where_that_is_accepted_and_as_what_it_is(self, sender, receiver):
         element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         error = refusal(receiver, element)
@@ -149,6 +152,7 @@ class TestUnsigned:
         assert (error.reason, error.concealed) == ("old", True)
 
     @pytest.mark.requirement("bis-6-10", "bis-6-11")
+    @pytest.mark.requirement("reqs-5-6b")
     def test_what_our_server_stored_is_compared_with_when_it_did(self, sender, receiver, clock):
         element = protect(sender, level=Level.ENCRYPT_UNSIGNED)
         stored = clock.now
@@ -159,12 +163,35 @@ class TestUnsigned:
         assert found.report.skew == 0
         assert refusal(receiver, other, allow_unsigned=True, delayed_since=stored).reason in {"old", "future"}
 
+    @pytest.mark.requirement("bis-6-6")
+    def test_its_order_counts_for_nothing(self, sender, receiver):
+        """Else whoever dates an object ahead would shut out the honest sender."""
+        first, second = (protect(sender, level=Level.ENCRYPT_UNSIGNED) for _ in range(2))
+        reports = [_unsigned(receiver, each).report for each in (second, first)]
+        assert reports[0].timestamp > reports[1].timestamp
+        assert [each.timestamp_state for each in reports] == ["ok", "ok"]
+
+    @pytest.mark.requirement("reqs-4-3")
+    def test_only_what_is_signed_is_known_again_after_a_restart(self, pki, romeo, sender, clock, tmp_path):
+        """docs/objenc.md says so."""
+        signed, unsigned = protect(sender), protect(sender, level=Level.ENCRYPT_UNSIGNED)
+        for is_first in (True, False):
+            store = SQLiteStore(tmp_path / "store.db")
+            receiver = account(pki, romeo, clock, store=store)
+            if is_first:
+                assert receiver.unprotect(signed, outer()).report.authenticated
+            else:
+                assert refusal(receiver, signed).reason == "seen"
+            assert _unsigned(receiver, unsigned).report.timestamp_state == "ok"
+            store.close()
+
 
 def _unsigned(by: Protection, element: Element) -> Unprotected:
     return by.unprotect(element, outer(), allow_unsigned=True)
 
 
 class TestLeaving:
+    @pytest.mark.requirement("reqs-5-5b")
     def test_the_cipher_is_one_that_the_format_has_a_name_for(self, pki, juliet, romeo, clock, receiver):
         by = account(pki, juliet, clock, peers=[romeo], cipher=AES256_CBC)
         assert receiver.unprotect(protect(by), outer()).report.encryption_algorithm == "aes256-cbc"
@@ -174,6 +201,18 @@ class TestLeaving:
     def test_who_has_no_rsa_key_can_t_be_written_to(self, pki, juliet, clock):
         other = pki["p-256"]
         by = account(pki, juliet, clock, peers=[other])
+        (name,) = by.peers._configured
+        with pytest.raises(NoCertificateError, match="RSA"):
+            by.protect(
+                stanza(TEXT_MESSAGE), sender=JULIET, recipient=type(ROMEO)(name), level=Level.REQUIRED,
+                written_as="objenc",
+            )  # fmt: skip
+
+    def test_it_is_never_encrypted_to_ourselves_instead_of_the_recipient(self, pki, juliet, romeo, clock):
+        """It has room for one: a copy for us is left out, also where the recipient has no key for it."""
+        element = protect(account(pki, juliet, clock, peers=[romeo], encrypt_to_self=True))
+        assert account(pki, romeo, clock).unprotect(element, outer()).report.authenticated
+        by = account(pki, juliet, clock, peers=[pki["p-256"]], encrypt_to_self=True)
         (name,) = by.peers._configured
         with pytest.raises(NoCertificateError, match="RSA"):
             by.protect(

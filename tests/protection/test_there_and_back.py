@@ -1,6 +1,7 @@
 """A stanza goes in, a protected payload comes out, and the stanza again with a report."""
 
 from dataclasses import replace
+from typing import get_args
 from xml.etree.ElementTree import tostring
 
 import pytest
@@ -11,7 +12,9 @@ from slixmpp_e2e.cms.algorithms import CIPHERS_BY_NAME
 from slixmpp_e2e.cms.recipients import TRANSPORTS
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
+    SignatureError,
 )
+from slixmpp_e2e.formats.decoy import Missed
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
@@ -62,6 +65,7 @@ class TestThereAndBack:
     @pytest.mark.parametrize("scheme", ["rsa-sha256", "rsa-pss-sha256", "rsa-sha512"])
     @pytest.mark.parametrize("transport", TRANSPORTS)
     @pytest.mark.parametrize("cipher", CIPHERS_BY_NAME)
+    @pytest.mark.requirement("reqs-5-5a", "reqs-5-5b")
     def test_every_cipher_goes_with_every_key_transport_and_every_scheme(
         self, pki, juliet, romeo, receiver, clock, cipher, transport, scheme
     ):
@@ -76,6 +80,7 @@ class TestThereAndBack:
 class TestReport:
     @pytest.mark.requirement("3923-6.5-1", "3923-6.7-1", "3923-6.10-3", "3923-6.10-4", "3850-3-1", "3851-5-2")
     @pytest.mark.requirement("3860-4-1")
+    @pytest.mark.requirement("reqs-4-6")
     def test_it_says_what_was_proven(self, sender, receiver, juliet, clock):
         text = protect(sender)
         clock.pass_seconds(2)
@@ -143,9 +148,20 @@ class TestOurKeys:
 
     @pytest.mark.parametrize("name", ["juliet", "rsa-3072", "p-256", "p-384", "ed25519"])
     def test_time_can_be_spent_in_vain_with_every_key(self, pki, clock, name):
-        spender = account(pki, pki[name], clock)
-        spender._arriving._decoy(b"x", True)
-        spender._arriving._decoy(b"x", False)
+        decoy = account(pki, pki[name], clock)._arriving._decoy
+        for missed in get_args(Missed):
+            decoy(b"x", missed)
+        with pytest.raises(SignatureError) as caught:
+            decoy.verify(b"x")
+        assert caught.value.reason == "invalid"  # so a signature was verified
+
+    def test_time_is_still_spent_when_a_key_of_another_kind_has_followed(self, pki, clock):
+        spender = account(pki, pki["juliet"], clock)
+        other = end_entity(jid="juliet@example.com", issuer=pki.intermediate, key=pki["p-256"].key)
+        spender.add_identity(identity(other.key, other.certificate))
+        with pytest.raises(SignatureError) as caught:
+            spender._arriving._decoy.verify(b"x")
+        assert caught.value.reason == "invalid"
 
     def test_who_can_only_sign_still_answers_envelopes_alike(self, pki, clock, sender):
         error = refusal(account(pki, pki["ed25519"], clock), protect(sender))

@@ -194,7 +194,7 @@ class Receiver:
         self.unsigned = self.captured.unsigned() if self.captured.plaintext else set()
         passed, _ = self._receive(self.captured.wire)
         (original,) = passed
-        self._original = self._said(original)
+        self._original = said(self.romeo, original)
 
     def _note(self, stanza: Any) -> Any:
         self._passed.append(stanza)
@@ -215,14 +215,6 @@ class Receiver:
             self.romeo.xmpp._spawn_event(element)
         return self._passed, self._answers
 
-    def _said(self, stanza: Any) -> tuple[Any, ...]:
-        report: SecurityReport | None = self.romeo.plugin.report(stanza)
-        element = fromstring(serialise(stanza.xml))
-        for name in ("type", "id", "from", "to"):
-            element.attrib.pop(name, None)
-        bare = stanza["from"].bare, stanza["to"].bare
-        return (serialise(element), *bare, *(getattr(report, name, None) for name in _PROVEN))
-
     def try_changed(self, wire: bytes, tally: Tally, place: str, *, secret: bool = False) -> None:
         """Give a changed stanza to the stream, and add to the tally what becomes of it."""
         try:
@@ -238,7 +230,7 @@ class Receiver:
             if secret and self._reasons and len(answers) != 1:
                 tally.broken.append(f"{place}: {len(answers)} answers")
             return
-        if [self._said(each) for each in stanzas] != [self._original]:
+        if [said(self.romeo, each) for each in stanzas] != [self._original]:
             tally.broken.append(f"{place}: {stanzas!r}")
         elif not secret:
             tally.counts["delivered as it was"] += 1
@@ -292,6 +284,16 @@ class Receiver:
             der = parts.forge(parts.ciphertext[:length])
             self.try_changed(self.captured.with_der(der), tally, f"ciphertext, {length} octets", secret=True)
         return tally
+
+
+def said(receiver: Party, stanza: Any) -> tuple[Any, ...]:
+    """Return all of a stanza that an object vouches for, and what was proven about it."""
+    report: SecurityReport | None = receiver.plugin.report(stanza)
+    element = fromstring(serialise(stanza.xml))
+    for name in ("type", "id", "from", "to"):
+        element.attrib.pop(name, None)
+    bare = stanza["from"].bare, stanza["to"].bare
+    return (serialise(element), *bare, *(getattr(report, name, None) for name in _PROVEN))
 
 
 def flipped(octets: bytes, bit: int) -> bytes:

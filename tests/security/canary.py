@@ -29,6 +29,7 @@ from slixmpp_e2e.errors import LocalError
 from tests.security.faults import CANARY, FAULTS, SPOILED, FailingResolver, FaultyKey, people
 from tests.server.clients import ACCOUNTS, PASSWORD, close, connect, new_client, round_trip
 from tests.server.protected import PKI, introduce, protect
+from tests.written import RFC3923, Written
 
 JULIET: Final = "juliet@localhost/juliet"
 _QUERY: Final = "urn:example:canary"
@@ -248,7 +249,9 @@ def _nothing() -> None:
 
 
 @asynccontextmanager
-async def stage(pki: PKI, directory: Path, *, is_slow: bool, seed: int) -> AsyncIterator[Stage]:
+async def stage(
+    pki: PKI, directory: Path, *, is_slow: bool, seed: int, written: Written = RFC3923
+) -> AsyncIterator[Stage]:
     """Log romeo and juliet in; the store and temporary files are in the directory."""
     crls = people(pki, directory)
     key = FaultyKey(load_pem_private_key((pki.directory / "romeo.key").read_bytes(), None), is_slow=is_slow)
@@ -264,6 +267,7 @@ async def stage(pki: PKI, directory: Path, *, is_slow: bool, seed: int) -> Async
         "crls": crls,
         "certificate_wait": 0.01,
         "resolvers": [FailingResolver()],
+        **written.options,
     }
     async with LoopbackServer(accounts) as server:
         try:
@@ -271,6 +275,7 @@ async def stage(pki: PKI, directory: Path, *, is_slow: bool, seed: int) -> Async
             more = {
                 "store": f"sqlite:///{directory / 'juliet.db'}",
                 "peer_certificates": introduce(pki, "romeo"),
+                **written.options,
             }
             protect(juliet, pki.options("juliet", **more))
             for xmpp in (romeo, juliet):

@@ -16,7 +16,7 @@ from slixmpp_e2e.certificates.issue import certificate_request, issue_certificat
 from slixmpp_e2e.certificates.keys import generate_key
 from slixmpp_e2e.certificates.peers import PeerCertificates
 from slixmpp_e2e.errors import StoreError
-from slixmpp_e2e.formats import rfc3923
+from slixmpp_e2e.formats import objenc, rfc3923
 from slixmpp_e2e.plugin.outbound import Outbound
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.stores.sqlite import SQLiteStore
@@ -64,6 +64,12 @@ def _raises(target: Any, name: str, error: Exception) -> Callable[[Any, ExitStac
     return set_up
 
 
+def _fails_to_encrypt(stage: Any, faults: ExitStack) -> None:
+    """Let it fail in whatever format it is written."""
+    for target, name in ((rfc3923, "encrypt"), (objenc, "make_mac")):
+        _raises(target, name, RuntimeError(f"can't encrypt {CANARY}"))(stage, faults)
+
+
 def _break_key(stage: Any, faults: ExitStack) -> None:
     stage.key.is_broken = True
     faults.callback(setattr, stage.key, "is_broken", False)
@@ -89,7 +95,7 @@ FAULTS: Final[dict[str, Callable[[Any, ExitStack], None]]] = {
     "key": _break_key,
     "store": _fill_disk,
     "lookup": _raises(PeerCertificates, "keys", RuntimeError(f"looked up for {CANARY}")),
-    "encryption": _raises(rfc3923, "encrypt", RuntimeError(f"can't encrypt {CANARY}")),
+    "encryption": _fails_to_encrypt,
     "own function": _raises(Protection, "plan", RuntimeError(f"nobody foresaw {CANARY}")),
     "own record": _raises(Outbound, "leaves", RuntimeError(f"nobody foresaw {CANARY}")),
 }

@@ -1,7 +1,9 @@
 """What an attacker does with a captured object: keep the RecipientInfos, replace what is encrypted."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from slixmpp_e2e.cms.algorithms import AES128_CBC, ID_DATA, ID_ENVELOPED_DATA
 from slixmpp_e2e.cms.asn1 import (
@@ -109,3 +111,30 @@ def _ask(
 ) -> bool:
     probe[at] = guess
     return is_padding_good(captured.forge(victim, iv=bytes(probe)))
+
+
+def raw_rsa(block: bytes, public_key: Any) -> bytes:
+    """Encrypt a block as it is."""
+    numbers = public_key.public_numbers()
+    return pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(len(block), "big")
+
+
+def pkcs1_blocks(size: int) -> Mapping[str, Callable[[], bytes]]:
+    """Return what makes blocks of so many octets by what is wrong with them (RFC 8017 7.2.2); keys are random."""
+
+    def block(key: int, *, start: bytes = b"\0\2", zero_at: int | None = None, end: bytes = b"\0") -> bytes:
+        fill = bytearray(octet or 1 for octet in os.urandom(size - len(start) - len(end) - key))
+        if zero_at is not None:
+            fill[zero_at] = 0
+        return start + bytes(fill) + end + bytes(octet or 1 for octet in os.urandom(key))
+
+    return {
+        "right, a random key": lambda: block(16),
+        "version 1": lambda: block(16, start=b"\1\2"),
+        "block type 1": lambda: block(16, start=b"\0\1"),
+        "padding of 4 octets": lambda: block(16, zero_at=4),
+        "no zero": lambda: block(16, end=b"\7"),
+        "no key": lambda: block(0),
+        "a key of 15 octets": lambda: block(15),
+        "a key of 32 octets": lambda: block(32),
+    }

@@ -15,8 +15,9 @@ from tests.security.canary import Log, is_in, plan, stage
 from tests.security.faults import ALWAYS_FAIL, CANARY
 from tests.server.clients import round_trip
 from tests.server.protected import PKI, make_pki
+from tests.written import RFC3923, SIGNED_INSIDE
 
-SENDS = int(os.environ.get("E2E_CANARIES", "320"))
+SENDS = int(os.environ.get("E2E_CANARIES", "480"))
 #: After so many it is searched, and what was searched is forgotten.
 AT_ONCE = 200
 HEARD = {"arrived", "answered", "error reply arrived", "e2e_send_failed", "cancelled"}
@@ -31,15 +32,21 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
 
 
-@pytest.mark.parametrize("is_slow", [False, True], ids=["key at hand", "key in a thread of its own"])
+@pytest.mark.parametrize(
+    ("is_slow", "written"),
+    [(False, RFC3923), (True, RFC3923), (False, SIGNED_INSIDE)],
+    ids=["key at hand", "key in a thread of its own", "in the other format"],
+)
 @pytest.mark.timeout(0 if SENDS > 1000 else 120)
-async def test_no_canary_gets_out_and_every_failure_is_heard_of(pki, tmp_path: Path, monkeypatch, is_slow):
+async def test_no_canary_gets_out_and_every_failure_is_heard_of(
+    pki, tmp_path: Path, monkeypatch, is_slow, written
+):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     seed = int(os.environ.get("E2E_SEED", random.SystemRandom().randrange(10**6)))
     print(f"seed {seed}")
-    async with stage(pki, tmp_path, is_slow=is_slow, seed=seed) as acting:
-        for number, (kind, fault) in enumerate(plan(SENDS // 2, random.Random(seed)), start=1):
+    async with stage(pki, tmp_path, is_slow=is_slow, seed=seed, written=written) as acting:
+        for number, (kind, fault) in enumerate(plan(SENDS // 3, random.Random(seed)), start=1):
             outcome = await acting.send(kind, fault)
             assert outcome in HEARD | RAISED, (kind, fault, outcome)
             if fault in ALWAYS_FAIL:

@@ -1,230 +1,61 @@
-"""How long the whole way in takes for each forgery; by hand: `python -m tests.security.timing_whole_way [--quick]`.
+"""How long the whole way in takes for each forgery; by hand: `python -m tests.security.timing_whole_way`.
 
-As `timing`, but of a stanza on its way through `Inbound.unseal`, answer to the sender included. Every kind of
-failure behind the private key is compared with one of them, the wrong guess of a padding octet: medians, how
-often a run of the one is slower than a run of the other, and the Mann-Whitney test, which says whether that may be
-chance. What an attacker can use is the difference between the right guess and the wrong ones: it is to vanish.
-The other kinds tell him how far he got with an object that he made himself; the less they differ the better.
+As `timing`, but of a request on its way through the plugin's filter, answer to the sender included. Every round takes
+one of each kind (`timing_forgeries`) in a new order; `paired` compares each kind with every other one. What an
+attacker can use is the difference between the right guess of a padding octet and the wrong ones: it is to vanish. The
+other kinds would tell him how far an object could be read; the less they differ the better.
+
+What was measured is kept in a directory, and more is added by every run, until there are enough rounds: a run can be
+stopped, or limited by `--minutes`, and goes on. In the end, and with `--table` at once, the tables for docs/timing.md
+are printed. What was measured of other code has to be thrown away by hand (`--directory`).
+
+`--server` measures a shorter series over a real Prosody instead: from the stanza that an attacker's client sends to
+the answer that it gets.
 """
 
 import argparse
 import asyncio
 import copy
 import gc
-import math
+import json
 import os
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, Final
-from xml.etree.ElementTree import SubElement
 
-from slixmpp_e2e.cms.asn1 import Reader, octet_string
-from slixmpp_e2e.cms.certificates import ParsedCertificate
-from slixmpp_e2e.cms.enveloped_data import encrypt, parse_enveloped_data
-from slixmpp_e2e.cms.recipients import DecryptionKeys, KeyTransportRecipient
-from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
+from slixmpp.xmlstream import tostring
+
 from slixmpp_e2e.errors import DECRYPTION_FAILED, RemoteError
 from slixmpp_e2e.formats.claims import ClaimedKeys
-from slixmpp_e2e.freshness import to_datetime
-from slixmpp_e2e.media import mime
 from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.plugin.stanzas import ReceiveFailure
-from tests.benchmarks.parties import JULIET, Parties, Party, make_parties
+from tests.benchmarks.parties import Party, make_parties
 from tests.benchmarks.tables import Table
-from tests.pki import make_pki
-from tests.security.forgery import BLOCK, Captured
+from tests.security.paired import Pair, compare
+from tests.security.timing_forgeries import KNOWN_TO_DIFFER, REPLAY, WRONG, Forgeries, forgeries
 
-_RIGHT: Final = "last octet: the right guess"
-_WRONG: Final = "last octet: the wrong guesses"
-#: Nothing is special about it: what the test says of this one is what it says of chance.
-_CONTROL: Final = "last octet: one wrong guess (control)"
-#: Authenticated, and refused all the same: it may be told apart.
-_REPLAY: Final = "a replay (authenticated)"
-_VICTIM: Final = 10  # a block of the ciphertext, somewhere in what is signed
-
-
-@dataclass(frozen=True, slots=True)
-class Forgeries:
-    """Stanzas by what is wrong with them, and the 256 guesses."""
-
-    kinds: dict[str, Sequence[Any]]
-    guesses: tuple[Any, ...]
-    right: tuple[int, ...]
-
-
-# --------------------------------------------------------------------------- the test
-
-
-@dataclass(frozen=True, slots=True)
-class MannWhitney:
-    """The outcome of the test of two samples."""
-
-    #: How often a run of the first sample takes longer than one of the second; one half says nothing.
-    slower: float
-    #: Standard deviations from one half, corrected for ties.
-    z: float
-    #: How probable it is to be so far off by chance, on either side.
-    p: float
-
-
-def mann_whitney(first: Sequence[float], second: Sequence[float]) -> MannWhitney:
-    """Compare two samples by ranks (Mann and Whitney 1947), with the normal approximation."""
-    n, m = len(first), len(second)
-    both = sorted([(value, True) for value in first] + [(value, False) for value in second])
-    ranks = ties = 0.0
-    at = 0
-    while at < len(both):
-        end = at
-        while end < len(both) and both[end][0] == both[at][0]:
-            end += 1
-        tied = end - at
-        ranks += (at + end + 1) / 2 * sum(own for _, own in both[at:end])  # the mean of ranks at+1 ... end
-        ties += tied**3 - tied
-        at = end
-    u = ranks - n * (n + 1) / 2
-    variance = n * m / 12 * (n + m + 1 - ties / ((n + m) * (n + m - 1)))
-    z = (u - n * m / 2) / math.sqrt(variance) if variance else 0.0
-    return MannWhitney(u / (n * m), z, math.erfc(abs(z) / math.sqrt(2)))
-
-
-# --------------------------------------------------------------------------- the forgeries
-
-
-@dataclass(frozen=True, slots=True)
-class _Forger:
-    """Makes stanzas from Juliet's address out of CMS objects."""
-
-    parties: Parties
-    juliet: Party
-    romeo: Party
-
-    @property
-    def _keys(self) -> DecryptionKeys:
-        entity = self.parties.pki["romeo"]
-        return DecryptionKeys([(entity.key, entity.parsed)])
-
-    def captured(self, *, residue: int | None = None) -> bytes:
-        """Return an object of Juliet's; with `residue` one whose content ends so many octets behind a block."""
-        for _ in range(64 * BLOCK):
-            message = self.juliet.message()
-            message["body"] = "x" * random.randrange(200, 200 + BLOCK)
-            text = self.juliet.seal(message).xml.findtext(E2E_TAG)
-            der = mime.parse_entity(text.encode()).decoded_body()
-            if residue is None or self.end(der) % BLOCK == residue:
-                return der
-        raise AssertionError("no message has that length")
-
-    def plaintext(self, der: bytes) -> bytes:
-        """Return what is encrypted, with its padding."""
-        return parse_enveloped_data(der).decrypt(self._keys).plaintext
-
-    def end(self, der: bytes) -> int:
-        """Return where in the plaintext the signed object ends."""
-        entity = mime.parse_entity(self.plaintext(der))
-        return entity.body_start + parse_signed_data(entity.body).size
-
-    def is_padding_good(self, der: bytes) -> bool:
-        """Tell what the attacker wants to know."""
-        return parse_enveloped_data(der).decrypt(self._keys).without_padding() is not None
-
-    def encrypted(self, content: bytes) -> bytes:
-        """Return an object that an attacker encrypts himself."""
-        return encrypt(content, [KeyTransportRecipient(self.parties.pki["romeo"].parsed)])
-
-    def stanza(self, der: bytes) -> Any:
-        """Return the stanza that Romeo gets."""
-        text = mime.pkcs7_mime(der, "enveloped-data", binary=False).decode().replace("\r\n", "\n")
-        outer = self.juliet.xmpp.make_message(self.romeo.xmpp.boundjid.full, mtype="chat")
-        outer["id"] = self.juliet.xmpp.new_id()
-        SubElement(outer.xml, E2E_TAG).text = text
-        return self.romeo.receive(self.juliet.wire(outer), sender=JULIET)
-
-
-def forgeries(parties: Parties, juliet: Party, romeo: Party) -> Forgeries:
-    """Return one or several stanzas of each kind."""
-    forger = _Forger(parties, juliet, romeo)
-    juliet.seal(juliet.message())  # the certificate went with this one
-    captured = forger.captured(residue=BLOCK - 1)
-    parts = Captured.from_der(captured)
-    guesses = parts.guesses(_VICTIM)
-    right = tuple(guess for guess, der in enumerate(guesses) if forger.is_padding_good(der))
-    objects = _objects(forger, captured)
-    stanzas = {name: [forger.stanza(der) for der in ders] for name, ders in objects.items()}
-    guessed = tuple(forger.stanza(der) for der in guesses)
-    wrong = [each for guess, each in enumerate(guessed) if guess not in right]
-    control = wrong.pop()
-    kinds: dict[str, Sequence[Any]] = {
-        _WRONG: wrong,
-        _CONTROL: [control],
-        _RIGHT: [guessed[guess] for guess in right],
-        **stanzas,
-    }
-    return Forgeries(kinds, guessed, right)
-
-
-def _objects(forger: _Forger, captured: bytes) -> dict[str, list[bytes]]:
-    parts = Captured.from_der(captured)
-    plaintext, end = forger.plaintext(captured), forger.end(captured)
-    signed = plaintext[:end]
-    encrypted_key = Reader(Reader(parts.recipient_infos).enter(0x31).element()).enter().elements(limit=4)[3]
-    size = len(parts.ciphertext)
-
-    def with_key(value: bytes) -> bytes:
-        return captured.replace(encrypted_key, octet_string(value))
-
-    def garbled(octet: int) -> bytes:
-        """Turn over one bit of the ciphertext, which makes a block of garbage where `octet` stands."""
-        ciphertext = bytearray(parts.ciphertext)
-        ciphertext[octet] ^= 1
-        return parts.forge(bytes(ciphertext))
-
-    return {
-        "random garbage": [parts.forge(os.urandom(size)) for _ in range(64)],
-        "first block garbled": [parts.forge(parts.ciphertext, iv=os.urandom(16)) for _ in range(64)],
-        "signed text garbled": [garbled(plaintext.index(b"xxxx") + BLOCK)],
-        "encrypted key corrupted": [with_key(bytes(1) + os.urandom(255)) for _ in range(64)],
-        "encrypted key above the modulus": [with_key(b"\xff" * 256)],
-        "key of a wrong length": [_short_key(forger, signed)],
-        "bad signature": [forger.encrypted(signed[:-1] + bytes((signed[-1] ^ 1,)))],
-        "untrusted signer, certificate embedded": [_untrusted(forger, signed, embedded=True)],
-        "unknown signer": [_untrusted(forger, signed, embedded=False)],
-        "no signature": [forger.encrypted(b"Content-type: text/plain\r\n\r\n" + b"x" * 700)],
-        _REPLAY: [captured],
-    }
-
-
-def _short_key(forger: _Forger, signed: bytes) -> bytes:
-    class Careless(KeyTransportRecipient):
-        def recipient_info(self, key: bytes) -> bytes:
-            return super().recipient_info(key[:8])
-
-    return encrypt(signed, [Careless(forger.parties.pki["romeo"].parsed)])
-
-
-def _untrusted(forger: _Forger, signed: bytes, *, embedded: bool) -> bytes:
-    """Return an object that somebody with a certificate for Juliet's name, of a CA of his own, has signed."""
-    impostor = make_pki()["juliet"]
-    content = parse_signed_data(mime.parse_entity(signed).body).content
-    assert content is not None
-    again = sign(
-        content,
-        Signer(impostor.key, ParsedCertificate.from_x509(impostor.certificate)),
-        signing_time=to_datetime(forger.juliet.plugin.protection.now()),
-        certificates=embedded,
-    )
-    return forger.encrypted(mime.pkcs7_mime(again, "signed-data", binary=True))
+ROUNDS: Final = 100_000
+#: Microseconds: what two kinds may differ at the most, if they differ.
+BOUND: Final = 5.0
+_WARMING_UP: Final = 100
+#: Rounds from one writing to disk to the next.
+_SLICE: Final = 1000
+_DIRECTORY: Final = Path(".timing")
 
 
 # --------------------------------------------------------------------------- measuring
 
 
-def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict[Any, list[int]]:
+def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict[Any, "array[int]"]:
     """Receive one stanza of each kind a round, in a new order each round; return nanoseconds."""
     receive = romeo.plugin._arrivals.unseal
-    clocked: dict[Any, list[int]] = {name: [] for name in kinds}
+    clocked = {name: array("L") for name in kinds}
     order = list(kinds)
     gc.collect()
     gc.disable()
@@ -233,7 +64,7 @@ def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict
             random.shuffle(order)
             for name in order:
                 stanza = _fresh(random.choice(kinds[name]))
-                _forget(romeo)
+                forget(romeo.xmpp)
                 started = perf_counter_ns()
                 receive(stanza)
                 clocked[name].append(perf_counter_ns() - started)
@@ -244,9 +75,9 @@ def clock(romeo: Party, kinds: Mapping[Any, Sequence[Any]], rounds: int) -> dict
     return clocked
 
 
-def _forget(romeo: Party) -> None:
+def forget(xmpp: Any) -> None:
     """Forget the encrypted keys that came before: otherwise every forgery but the first ends with that."""
-    romeo.xmpp.plugin["e2e"].protection._arriving._claimed = ClaimedKeys()
+    xmpp.plugin["e2e"].protection._arriving._claimed = ClaimedKeys()
 
 
 def _fresh(stanza: Any) -> Any:
@@ -257,17 +88,19 @@ def _fresh(stanza: Any) -> Any:
     return twin
 
 
-async def run(rounds: int) -> list[Table]:
-    """Measure each kind `rounds` times, and each of the 256 guesses a fiftieth of that."""
+@contextmanager
+def ready(warming_up: int) -> Iterator[tuple[Party, Forgeries, dict[str, str]]]:
+    """Make the parties and the forgeries, and warm up; yield the receiver, these, and why he refuses each kind."""
     with make_parties() as parties:
         juliet, romeo = parties.juliet(), parties.romeo()
+        answers: list[str] = []
+        romeo.xmpp.send = lambda stanza, **_: answers.append(tostring(stanza.xml))  # as it would be written
         made = forgeries(parties, juliet, romeo)
         reasons = _check(romeo, made)
-        clock(romeo, made.kinds, max(rounds // 50, 1))  # everything is warm now
-        kinds = clock(romeo, made.kinds, rounds)
-        single = {guess: [stanza] for guess, stanza in enumerate(made.guesses)}
-        guesses = clock(romeo, single, max(rounds // 50, 2))
-    return [_kinds_table(kinds, reasons), _guesses_table(guesses, made.right)]
+        assert len(answers) == 1 + sum(map(len, made.kinds.values()))  # each of them is answered
+        clock(romeo, made.kinds, warming_up)
+        romeo.xmpp.send = lambda stanza, **_: tostring(stanza.xml)
+        yield romeo, made, reasons
 
 
 def _check(romeo: Party, made: Forgeries) -> dict[str, str]:
@@ -277,15 +110,15 @@ def _check(romeo: Party, made: Forgeries) -> dict[str, str]:
     """
     failures: list[ReceiveFailure] = []
     romeo.xmpp.add_event_handler("e2e_error", failures.append)
-    romeo.unseal(made.kinds[_REPLAY][0])  # the first time it is none
+    romeo.xmpp.send(romeo.unseal(made.kinds[REPLAY][0]).reply())  # the first time it is none
     reasons, answers = {}, set()
     for name, stanzas in made.kinds.items():
         failures.clear()
         for stanza in stanzas:
-            _forget(romeo)
+            forget(romeo.xmpp)
             assert romeo.plugin._arrivals.unseal(stanza) is None, name
         reasons[name] = ", ".join(sorted({failure.reason for failure in failures}))
-        if name != _REPLAY:
+        if name != REPLAY:
             answers |= {
                 failure.error.answer for failure in failures if isinstance(failure.error, RemoteError)
             }
@@ -294,34 +127,112 @@ def _check(romeo: Party, made: Forgeries) -> dict[str, str]:
     return reasons
 
 
-def _kinds_table(kinds: Mapping[str, Sequence[int]], reasons: Mapping[str, str]) -> Table:
-    reference = kinds[_WRONG]
-    middle = statistics.median(reference)
+# --------------------------------------------------------------------------- keeping
+
+
+class Samples:
+    """What was measured, on disk: a file for each slice, with the names of the kinds in its first line."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def add(self, samples: Mapping[str, "array[int]"]) -> None:
+        """Keep some rounds."""
+        path = self._directory / f"{time.time_ns()}.samples"
+        with path.open("wb") as file:
+            file.write(json.dumps(list(samples)).encode() + b"\n")
+            for each in samples.values():
+                file.write(each.tobytes())
+
+    def load(self) -> dict[str, "array[int]"]:
+        """Return all of it; raise `ValueError` where slices of other kinds lie among them."""
+        found: dict[str, array[int]] = {}
+        for path in sorted(self._directory.glob("*.samples")):
+            header, _, rest = path.read_bytes().partition(b"\n")
+            names = json.loads(header)
+            if found and names != list(found):
+                raise ValueError(f"{path} has other kinds than those before it")
+            size = len(rest) // len(names)
+            for at, name in enumerate(names):
+                found.setdefault(name, array("L")).frombytes(rest[at * size : (at + 1) * size])
+        return found
+
+
+def rounds_of(samples: Mapping[str, Sequence[int]]) -> int:
+    """Return how many rounds there are."""
+    return len(next(iter(samples.values()), ()))
+
+
+# --------------------------------------------------------------------------- showing
+
+
+def tables(samples: Mapping[str, Sequence[int]], reasons: Mapping[str, str]) -> list[Table]:
+    """Return the tables for docs/timing.md: all kinds, and all pairs that an attacker could choose."""
+    chosen = {name: values for name, values in samples.items() if name not in KNOWN_TO_DIFFER}
+    pairs = compare(chosen)
+    return [_kinds_table(samples, reasons), _pairs_table(pairs, rounds_of(samples))]
+
+
+def _kinds_table(samples: Mapping[str, Sequence[int]], reasons: Mapping[str, str]) -> Table:
     rows = []
-    for name, values in kinds.items():
+    for name, values in samples.items():
         first, median, third = statistics.quantiles(values, n=4)
-        row = [
+        cells = [
             name,
-            reasons[name],
-            f"{len(values):,}",
-            f"{median / 1000:.1f}",
-            f"{(third - first) / 1000:.1f}",
+            reasons.get(name, ""),
+            f"{median / 1000:.1f} µs",
+            f"{(third - first) / 1000:.1f} µs",
         ]
-        if name != _WRONG:
-            test = mann_whitney(values, reference)
-            row += [
-                f"{(median - middle) / 1000:+.2f}",
-                f"{test.slower:.3f}",
-                f"{test.z:+.1f}",
-                f"{test.p:.2g}",
-            ]
-        rows.append(tuple([*row, "", "", "", ""][:9]))
-    columns = ("", "reason", "runs", "median µs", "spread", "difference", "slower", "z", "p")
-    note = "Difference, how often it is slower, Mann-Whitney: against the wrong guesses. Spread: half of the runs."
-    return Table("Refusing a stanza: the whole way, by what is wrong with it", columns, tuple(rows), (note,))
+        if name != WRONG:
+            (pair,) = compare({name: values, WRONG: samples[WRONG]})
+            cells += [f"{pair.difference / 1000:+.2f} µs", _interval(pair.interval)]
+        rows.append(tuple([*cells, "", ""][:6]))
+    note = (
+        f"{rounds_of(samples):,} rounds with one of each kind. Difference: against the wrong guesses, the median of "
+        "the differences within a round, with its 95 % interval. Spread: half of the runs."
+    )
+    columns = ("", "reason", "median", "spread", "difference", "95 % interval")
+    return Table("Refusing a request: the whole way, by what is wrong with it", columns, tuple(rows), (note,))
 
 
-def _guesses_table(guesses: Mapping[int, Sequence[int]], right: Sequence[int]) -> Table:
+def _pairs_table(pairs: Sequence[Pair], rounds: int) -> Table:
+    widest = sorted(pairs, key=lambda pair: -abs(pair.difference))
+    rows = tuple(
+        (
+            f"{pair.first} − {pair.second}",
+            f"{pair.difference / 1000:+.2f} µs",
+            _interval(pair.interval),
+            f"{pair.p:.2g}",
+            f"{pair.bound / 1000:.2f} µs",
+            verdict(pair),
+        )
+        for pair in widest
+    )
+    counted = [verdict(pair) for pair in pairs]
+    note = (
+        f"{rounds:,} rounds, {len(pairs)} pairs: {counted.count('not significant')} not significant, "
+        f"{counted.count('below the bound')} significant with an upper bound below {BOUND:g} µs, "
+        f"{counted.count('ABOVE THE BOUND')} above it. p: Wilcoxon signed-rank, corrected (Holm); "
+        "at most: the end of the interval that holds for all pairs at once (95 %)."
+    )
+    columns = ("pair", "difference", "95 % interval", "corrected p", "at most", "")
+    return Table("Every pair that an attacker could choose", columns, rows, (note,))
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0] / 1000:+.2f} … {ends[1] / 1000:+.2f}"
+
+
+def verdict(pair: Pair) -> str:
+    """Say whether a pair differs, and by how much."""
+    if pair.p >= 0.05:
+        return "not significant"
+    return "below the bound" if pair.bound <= BOUND * 1000 else "ABOVE THE BOUND"
+
+
+def guesses_table(guesses: Mapping[int, Sequence[int]], right: Sequence[int]) -> Table:
+    """Return the fastest, the slowest and the right ones of the 256 guesses."""
     medians = {guess: statistics.median(values) / 1000 for guess, values in guesses.items()}
     order = sorted(medians, key=lambda guess: medians[guess])
     middle = statistics.median(medians.values())
@@ -346,15 +257,45 @@ def _guesses_table(guesses: Mapping[int, Sequence[int]], right: Sequence[int]) -
     )
 
 
+# --------------------------------------------------------------------------- all of it
+
+
+async def run(rounds: int, directory: Path, *, minutes: float = 1e9) -> list[Table]:
+    """Measure until there are so many rounds, or so many minutes have passed; return the tables."""
+    until = time.monotonic() + 60 * minutes
+    kept = Samples(directory)
+    with ready(min(rounds, _WARMING_UP)) as (romeo, made, reasons):
+        missing = rounds - rounds_of(kept.load())
+        while missing > 0 and time.monotonic() < until:
+            kept.add(clock(romeo, made.kinds, min(missing, _SLICE)))
+            missing -= _SLICE
+        single = {guess: [stanza] for guess, stanza in enumerate(made.guesses)}
+        guesses = clock(romeo, single, max(rounds // 500, 2))
+    return [*tables(kept.load(), reasons), guesses_table(guesses, made.right)]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.security.timing_whole_way")
-    parser.add_argument("--quick", action="store_true", help="1,000 runs of each kind instead of 10,000")
-    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="%(default)s, with one of each kind")
+    parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many; the next run goes on")
+    parser.add_argument("--directory", type=Path, default=_DIRECTORY, help="%(default)s: what was measured")
+    parser.add_argument("--table", action="store_true", help="measure nothing more")
+    parser.add_argument("--server", action="store_true", help="over a real server; 1,000 rounds unless told")
+    parser.add_argument("--text", action="store_true", help="tables for a terminal, not in Markdown")
     options = parser.parse_args(arguments)
-    print(f"Load {' '.join(f'{each:.1f}' for each in os.getloadavg())}\n")
-    for table in asyncio.run(run(1_000 if options.quick else 10_000)):
-        print(table.as_markdown() if options.markdown else table.as_text())
+    if options.server:
+        from tests.security.oracle.clocked import run_over_server
+
+        rounds = 1000 if options.rounds == ROUNDS else options.rounds
+        found = asyncio.run(run_over_server(rounds, minutes=options.minutes))
+    elif options.table:
+        found = tables(Samples(options.directory).load(), {})
+    else:
+        print(f"Load {' '.join(f'{each:.1f}' for each in os.getloadavg())}\n", flush=True)
+        found = asyncio.run(run(options.rounds, options.directory, minutes=options.minutes))
+    for table in found:
+        print(table.as_text() if options.text else table.as_markdown())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import StanzaPath
 
 from slixmpp_e2e import SecurityReport
+from tests.written import Written
 
 from .clients import close, connect, new_client, round_trip
 from .protected import PKI, Failures, introduce, protect
@@ -29,6 +30,8 @@ class Party:
     failures: Failures
     #: The other one's full JID.
     peer: str
+    #: What they write to each other in; None: whatever their options say, signed and encrypted.
+    written: Written | None = None
     resumed: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -51,14 +54,11 @@ class Party:
         return self.plugin("e2e").report(stanza)
 
     def trusts(self, stanza: Any) -> bool:
-        """Tell whether a stanza came encrypted from the other one, beyond doubt."""
-        report = self.report(stanza)
-        return (
-            report is not None
-            and report.authenticated
-            and report.encrypted
-            and report.signer == slixmpp.JID(self.peer).bare
-        )
+        """Tell whether a stanza came encrypted from the other one, beyond doubt, as far as the format goes."""
+        report, peer = self.report(stanza), slixmpp.JID(self.peer).bare
+        if self.written is not None:
+            return self.written.is_right(report, stanza.name, peer)
+        return report is not None and report.authenticated and report.encrypted and report.signer == peer
 
     def check_opaque(self, *words: str) -> int:
         """Assert that the wire shows nothing of what was exchanged; return the number of stanzas."""
@@ -93,18 +93,20 @@ async def couple(
     reconnect: bool = False,
     romeo: Mapping[str, Any] = _NONE,
     juliet: Mapping[str, Any] = _NONE,
+    written: Written | None = None,
 ) -> AsyncIterator[tuple[Party, Party]]:
     """Log romeo and juliet in, with stream management and the named plugins; close both at the end.
 
     He registers the protection before the other plugins, she does it after them. `romeo` and `juliet` are
-    further options of the protection.
+    further options of the protection, behind those of the format that is given.
     """
+    common = _NONE if written is None else written.options
     plugins = ["xep_0198", *plugins]
     async with AsyncExitStack() as stack:
         parties = []
         for name, other, more in (("romeo", "juliet", romeo), ("juliet", "romeo", juliet)):
             proxy = await stack.enter_async_context(RecordingProxy(port))
-            options = pki.options(name, **{"peer_certificates": introduce(pki, other), **more})
+            options = pki.options(name, **{"peer_certificates": introduce(pki, other), **common, **more})
             xmpp = new_client(f"{name}@localhost/{name}", plugins=plugins if name == "juliet" else ())
             stack.push_async_callback(close, xmpp)
             failures = protect(xmpp, options)
@@ -113,5 +115,5 @@ async def couple(
             await connect(xmpp, proxy.port, reconnect=reconnect)
             xmpp.send_presence()
             await round_trip(xmpp)
-            parties.append(Party(xmpp, proxy, failures, f"{other}@localhost/{other}"))
+            parties.append(Party(xmpp, proxy, failures, f"{other}@localhost/{other}", written))
         yield parties[0], parties[1]

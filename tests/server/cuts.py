@@ -21,6 +21,7 @@ from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath
 
 from slixmpp_e2e.errors import UnconfirmedError
+from tests.written import RFC3923, Written
 
 from .clients import round_trip
 from .couple import Party, couple
@@ -291,10 +292,16 @@ class Cuts:
 
 @asynccontextmanager
 async def cuts(
-    port: int, pki: PKI, counters: CountersOfServer, *, resume: bool = True, patience: float = 5.0
+    port: int,
+    pki: PKI,
+    counters: CountersOfServer,
+    *,
+    resume: bool = True,
+    patience: float = 5.0,
+    written: Written = RFC3923,
 ) -> AsyncIterator[Cuts]:
     """Log the two in and let them talk undisturbed, so that all that is learned once is learned."""
-    async with couple(port, pki, ["xep_0184"], reconnect=True) as (romeo, juliet):
+    async with couple(port, pki, ["xep_0184"], reconnect=True, written=written) as (romeo, juliet):
         talk = Cuts(romeo, juliet, counters, resume=resume)
         for _ in range(3):
             outcome = await talk.run()

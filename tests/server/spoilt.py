@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
-from xml.etree.ElementTree import SubElement
+from xml.etree.ElementTree import Element, SubElement
 
 import pytest
 import slixmpp
@@ -11,6 +11,7 @@ from slixmpp.exceptions import IqError
 from slixmpp_e2e.namespaces import E2E
 from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.plugin.stanzas import mark_sealed
+from tests.written import RFC3923, Written
 
 from .clients import Clients
 from .protected import PKI, introduce, protect
@@ -31,13 +32,19 @@ async def stranger(clients: Clients, pki: PKI, strangers: PKI) -> slixmpp.Client
     return mercutio
 
 
-def forged(xmpp: slixmpp.ClientXMPP, kind: str, kind_type: str = "", payload: str = "AAAA") -> Any:
-    """Return a stanza for juliet with an `<e2e/>` that the sender's plugin lets pass; by default it is nonsense."""
+def forged(xmpp: slixmpp.ClientXMPP, kind: str, kind_type: str = "", payload: str | Element = "AAAA") -> Any:
+    """Return a stanza for juliet with an `<e2e/>` that the sender's plugin lets pass; by default it is nonsense.
+
+    `payload` is the text of RFC 3923's, or the whole element of any format.
+    """
     stanza = {"message": xmpp.Message, "presence": xmpp.Presence, "iq": xmpp.Iq}[kind]()
     stanza["to"], stanza["id"] = JULIET, xmpp.new_id()
     if kind_type:
         stanza.xml.set("type", kind_type)
-    SubElement(stanza.xml, E2E_TAG).text = payload
+    if isinstance(payload, str):
+        SubElement(stanza.xml, E2E_TAG).text = payload
+    else:
+        stanza.xml.append(payload)
     if kind_type == "error":
         stanza["error"]["condition"] = "not-acceptable"
     mark_sealed(stanza)
@@ -60,18 +67,19 @@ def other_text(payload: str) -> str:
 
 
 def other_octet(payload: str) -> str:
-    """Change an octet of the signature, which stands last in what is encrypted."""
+    """Change an octet near the end of what is encrypted: with RFC 3923, of the signature."""
     place = len(payload.rstrip()) - 100
     place = next(at for at in range(place, len(payload)) if payload[at].isalnum())
     return payload[:place] + ("A" if payload[place] != "A" else "B") + payload[place + 1 :]
 
 
-def spoil(xmpp: slixmpp.ClientXMPP, spoiler: Callable[[str], str]) -> None:
+def spoil(xmpp: slixmpp.ClientXMPP, spoiler: Callable[[str], str], written: Written = RFC3923) -> None:
     """Change what is sealed on its last step to the wire, as somebody on the way could."""
 
     def change(stanza: Any) -> Any:
-        for payload in stanza.xml.iterfind(E2E_TAG):
-            payload.text = spoiler(payload.text)
+        if stanza.xml.find(written.tag) is not None:
+            part = written.encrypted_part(stanza.xml)
+            part.text = spoiler(part.text)
         return stanza
 
     xmpp.add_filter("out_sync", change)

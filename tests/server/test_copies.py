@@ -7,6 +7,7 @@ import pytest
 
 from slixmpp_e2e import Trust
 from slixmpp_e2e.cli.prosody import ThrowAwayProsody
+from tests.written import IN_EVERY_FORMAT
 
 from .clients import Clients, Inbox, round_trip
 from .conftest import EJABBERD, PROSODY
@@ -52,20 +53,25 @@ def on_the_wire(proxy: RecordingProxy) -> bool:
     return SECRET.encode() in proxy.recorded_from_clients or SECRET.encode() in proxy.recorded_to_clients
 
 
-async def test_what_was_stored_offline_is_delivered_as_delayed(server, clients, proxy, pki, tmp_path):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", port=proxy.port)
+@IN_EVERY_FORMAT
+@pytest.mark.requirement("reqs-5-6b")
+async def test_what_was_stored_offline_is_delivered_as_delayed(
+    server, clients, proxy, pki, tmp_path, written
+):
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", port=proxy.port, **written.options)
     romeo.send_message("juliet@localhost", SECRET, mtype="chat")
     await round_trip(romeo)
     stored = on_disk(server)
-    assert b"xmpp-e2e" in stored
+    assert written.namespace.encode() in stored
     assert SECRET.encode() not in stored
     juliet = await clients.log_in("juliet@localhost/j", port=proxy.port, plugins=COPIES, available=False)
     inbox = Inbox(juliet)
-    protect(juliet, pki.options("juliet", store=f"sqlite:///{tmp_path / 'juliet.db'}"))
+    store = f"sqlite:///{tmp_path / 'juliet.db'}"
+    protect(juliet, pki.options("juliet", store=store, **written.options))
     juliet.send_presence()
     message = await inbox.next()
     assert message["body"] == SECRET
-    assert report(juliet, message).authenticated
+    assert written.is_right(report(juliet, message), "message", "romeo@localhost")
     assert not on_the_wire(proxy)
 
 

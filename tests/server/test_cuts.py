@@ -12,6 +12,8 @@ from typing import get_args
 
 import pytest
 
+from tests.written import FORMATS, RFC3923, Written
+
 from .all_cuts import ALL_SERIES, Results, Series, make, table
 from .clients import Inbox
 from .couple import Party
@@ -22,10 +24,11 @@ from .protected import PKI, make_pki
 from .proxy import Direction
 
 #: Octets of the exchange in each direction, at the least: acknowledgements may come behind it.
-SHORTEST = {"from_clients": 9_500, "to_clients": 7_000}
+SHORTEST = RFC3923.exchange
 
-MENDED = pytest.param("prosody-mended", marks=pytest.mark.server)
-EJABBERD = pytest.param("ejabberd", marks=pytest.mark.ejabberd)
+LOOPBACK = [pytest.param("loopback", each, id=f"loopback-{each}") for each in FORMATS]
+MENDED = pytest.param("prosody-mended", RFC3923, marks=pytest.mark.server, id="prosody-mended-rfc3923")
+EJABBERD = pytest.param("ejabberd", RFC3923, marks=pytest.mark.ejabberd, id="ejabberd-rfc3923")
 
 
 @pytest.fixture(scope="module")
@@ -33,39 +36,45 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
 
 
-async def cut_at_some(talk: Cuts, number: int) -> list[Outcome]:
+async def cut_at_some(talk: Cuts, number: int, written: Written) -> list[Outcome]:
     """Cut in both directions, at offsets that are others in every run."""
     return [
-        await talk.run(direction, random.randrange(1, SHORTEST[direction]))
+        await talk.run(direction, random.randrange(1, written.exchange[direction]))
         for direction in get_args(Direction)
         for _ in range(number)
     ]
 
 
-@pytest.mark.parametrize("name", ["loopback", MENDED, EJABBERD])
-async def test_with_his_session_romeo_notices_nothing(name, pki):
-    async with cut_server(name) as (port, counters), cuts(port, pki, counters) as talk:
-        outcomes = await cut_at_some(talk, 4)
+@pytest.mark.parametrize(("name", "written"), [*LOOPBACK, MENDED, EJABBERD])
+async def test_with_his_session_romeo_notices_nothing(name, written, pki):
+    async with cut_server(name) as (port, counters), cuts(port, pki, counters, written=written) as talk:
+        outcomes = await cut_at_some(talk, 4, written)
     if name == "ejabberd":  # it may count a stanza after it has said how many it has: that one comes again
         outcomes = [replace(each, copies=0) for each in outcomes]
     assert [each for each in outcomes if not each.unhurt] == []
     assert Counter(each.stream for each in outcomes) == {"resumed": 8}
 
 
-@pytest.mark.parametrize("name", ["loopback", MENDED])
-async def test_without_his_session_each_stanza_arrives_once_or_its_sender_hears_of_it(name, pki):
-    async with cut_server(name) as (port, counters), cuts(port, pki, counters, resume=False) as talk:
-        outcomes = await cut_at_some(talk, 2)
+@pytest.mark.parametrize(("name", "written"), [*LOOPBACK, MENDED])
+async def test_without_his_session_each_stanza_arrives_once_or_its_sender_hears_of_it(name, written, pki):
+    async with (
+        cut_server(name) as (port, counters),
+        cuts(port, pki, counters, resume=False, written=written) as talk,
+    ):
+        outcomes = await cut_at_some(talk, 2, written)
     assert [each for each in outcomes if not each.honest] == []
     assert Counter(each.stream for each in outcomes) == {"anew": 4}
     assert any(each.reported for each in outcomes)
 
 
-@pytest.mark.parametrize("name", ["loopback", MENDED])
-async def test_what_a_server_delivers_again_is_dropped_and_its_sender_hears_nothing(name, pki):
+@pytest.mark.parametrize(("name", "written"), [*LOOPBACK, MENDED])
+async def test_what_a_server_delivers_again_is_dropped_and_its_sender_hears_nothing(name, written, pki):
     """Cut just before he can confirm what he got last: the server does not know that he has it."""
-    async with cut_server(name) as (port, counters), cuts(port, pki, counters, resume=False) as talk:
-        for offset in range(SHORTEST["to_clients"], 0, -500):
+    async with (
+        cut_server(name) as (port, counters),
+        cuts(port, pki, counters, resume=False, written=written) as talk,
+    ):
+        for offset in range(written.exchange["to_clients"], 0, -500):
             outcome = await talk.run("to_clients", offset)
             assert outcome.honest, outcome
             if outcome.copies:

@@ -1,4 +1,7 @@
-"""The errors of RFC 3923 7 as they stand on the wire of a real server, and what both programs see of them."""
+"""The errors of RFC 3923 7 as they stand on the wire of a real server, and what both programs see of them.
+
+And those of draft-miller-3923bis-02 5: the same, in fewer cases.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +14,8 @@ from slixmpp import Iq, Message, Presence
 from slixmpp.exceptions import IqError
 
 from slixmpp_e2e.namespaces import CLIENT, E2E, STANZAS
-from slixmpp_e2e.outer import E2E_TAG
+from slixmpp_e2e.plugin.stanzas import ReceiveFailure
+from tests.written import BARE_OBJENC, IN_EVERY_FORMAT, RFC3923, SIGNED_INSIDE, Written
 
 from .clients import Inbox
 from .couple import Party, Witness, couple
@@ -57,6 +61,11 @@ class Case:
     #: Changes the payload on its way.
     spoil: Callable[[str], str] | None = None
 
+    def answered(self, written: Written) -> tuple[str, str]:
+        """What juliet answers in a format."""
+        told = written.tells_time or self.answer != BAD_TIMESTAMP
+        return self.answer if told else DECRYPTION_FAILED
+
 
 SIGNED: Options = {"policy": {"*": "sign"}}
 BAD_TIMESTAMP = ("not-acceptable", "bad-timestamp")
@@ -82,6 +91,17 @@ CASES = {
         DECRYPTION_FAILED, "untrusted", lambda _, them: credentials(them, "romeo")
     ),
 }
+
+
+KINDS = ("message", "presence", "iq")
+#: What is only signed is the same whatever is encrypted otherwise, and who may be anybody is trusted by nobody.
+IN_THE_DRAFT = [
+    (written, case, kind)
+    for written in (SIGNED_INSIDE, BARE_OBJENC)
+    for case in CASES
+    for kind in KINDS
+    if not case.startswith("signed") and (written.signs(kind) or case != "encrypted by an untrusted signer")
+]
 
 
 def stanza_of(kind: str, party: Party) -> Message | Presence | Iq:
@@ -110,17 +130,23 @@ async def refused(party: Party, stanza: Any) -> Any:
     return error
 
 
-@pytest.mark.parametrize("kind", ["message", "presence", "iq"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_what_cannot_be_accepted_is_answered_with_its_error(server, pki, strangers, case, kind):
+TOLD = [(RFC3923, case, kind) for case in CASES for kind in KINDS]
+TOLD += [each for each in IN_THE_DRAFT if each[0].is_told(each[2])]
+
+
+@pytest.mark.parametrize(("written", "name", "kind"), TOLD, ids=str)
+async def test_what_cannot_be_accepted_is_answered_with_its_error(
+    server, pki, strangers, written, name, kind
+):
+    case = CASES[name]
     his = case.options(pki, strangers)
-    async with couple(server.port, pki, romeo=his, juliet=case.hers) as (romeo, juliet):
+    async with couple(server.port, pki, written=written, romeo=his, juliet=case.hers) as (romeo, juliet):
         if case.spoil is not None:
-            spoil(romeo.xmpp, case.spoil)
+            spoil(romeo.xmpp, case.spoil, written)
         delivered = Witness(juliet, kind)
         stanza = stanza_of(kind, romeo)
         error = await refused(romeo, stanza)
-        condition, application = case.answer
+        condition, application = case.answered(written)
 
         # the wire, as she sent it and as he got it
         (sent,) = [each for each in exchanged(romeo.proxy, "juliet@localhost") if each.get("type") != "error"]
@@ -137,26 +163,53 @@ async def test_what_cannot_be_accepted_is_answered_with_its_error(server, pki, s
 
         # her program
         (failure,) = juliet.failures.received
-        assert failure.reason == case.reason
-        if case.answer == BAD_TIMESTAMP:  # what was proven all the same, and how far off it is
-            assert TEXT in "".join(failure.stale.xml.itertext())
-            assert not juliet.report(failure.stale).authenticated
-            assert failure.skew == pytest.approx(600 if case.reason == "future" else -600, abs=10)
-        else:
-            assert failure.stale is None
+        check_told(juliet, failure, case, written)
         assert delivered.stanzas == []
 
         # his program
         assert (error["type"], error["id"], error["from"]) == ("error", stanza["id"], romeo.peer)
         assert (error["error"]["condition"], error["error"]["type"]) == (condition, "modify")
         assert error["error"].xml.find(f"{{{E2E}}}{application}") is not None
-        assert error.xml.find(E2E_TAG) is None
+        assert error.xml.find(written.tag) is None
         assert romeo.report(error) is None
 
 
+def check_told(juliet: Party, failure: ReceiveFailure, case: Case, written: Written) -> None:
+    """Assert that her program knows what was wrong, whatever the network is told."""
+    assert failure.reason == written.reason(case.reason)
+    if case.answered(written) == BAD_TIMESTAMP:  # what was proven all the same
+        assert TEXT in "".join(failure.stale.xml.itertext())
+        assert not juliet.report(failure.stale).authenticated
+    else:
+        assert failure.stale is None
+    if case.answer == BAD_TIMESTAMP:  # and how far off it is
+        assert failure.skew == pytest.approx(600 if case.reason == "future" else -600, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "kind"), [each for each in IN_THE_DRAFT if not each[0].is_told(each[2])], ids=str
+)
+async def test_where_anybody_may_write_nobody_is_told(server, pki, strangers, written, name, kind):
+    """Who accepts what nobody signed would be asked by anybody whether it can be decrypted (ERRATA E29)."""
+    case = CASES[name]
+    his = case.options(pki, strangers)
+    async with couple(server.port, pki, written=written, romeo=his, juliet=case.hers) as (romeo, juliet):
+        if case.spoil is not None:
+            spoil(romeo.xmpp, case.spoil, written)
+        delivered, heard = Witness(juliet, kind), Inbox(romeo.xmpp, f"{kind}_error")
+        stanza_of(kind, romeo).send()
+        with pytest.raises(IqError):  # that one is always answered
+            await stanza_of("iq", romeo).send(timeout=5)
+        assert [answer.tag for answer in answers(juliet.proxy, "romeo@localhost")] == [f"{{{CLIENT}}}iq"]
+        check_told(juliet, juliet.failures.received[0], case, written)
+        assert delivered.stanzas == []
+        assert heard.empty
+
+
+@IN_EVERY_FORMAT
 @pytest.mark.parametrize("kind", ["message", "presence"])
-async def test_what_is_right_is_delivered_and_not_answered(server, pki, kind):
-    async with couple(server.port, pki) as (romeo, juliet):
+async def test_what_is_right_is_delivered_and_not_answered(server, pki, kind, written):
+    async with couple(server.port, pki, written=written) as (romeo, juliet):
         delivered = Witness(juliet, kind)
         stanza_of(kind, romeo).send()
         await answer_to_iq(romeo.xmpp)

@@ -25,6 +25,7 @@ def pki(tmp_path) -> PKI:
 
 
 @pytest.mark.requirement("bis-3-15", "bis-3-16", "bis-3-17", "bis-3-18", "bis-5-2")
+@pytest.mark.requirement("reqs-4-7a", "reqs-4-7b")
 async def test_messages_presence_and_requests_travel_in_it(server, pki):
     async with couple(server.port, pki, ["xep_0199"], romeo=OBJENC_ONLY, juliet=AUTO) as (romeo, juliet):
         messages, back = Inbox(juliet.xmpp), Inbox(romeo.xmpp)
@@ -76,6 +77,16 @@ async def test_who_does_not_read_it_refuses_it(server, pki):
         assert (await refused.next()).reason == "unsupported"
 
 
+async def test_who_reads_nothing_else_refuses_rfc_3923(server, pki):
+    more = {"formats": "objenc"}
+    async with couple(server.port, pki, ["xep_0199"], juliet=more) as (romeo, juliet):
+        refused = Inbox(juliet.xmpp, "e2e_error")
+        with pytest.raises(IqError) as caught:
+            await romeo.plugin("xep_0199").send_ping(romeo.peer, timeout=5)
+        assert caught.value.condition == "service-unavailable"
+        assert (await refused.next()).reason == "unsupported"
+
+
 @pytest.mark.requirement("bis-5-5", "bis-5-6", "bis-5-8", "bis-5-9")
 async def test_what_was_changed_on_the_way_is_answered_and_told(server, pki):
     async with couple(server.port, pki, romeo=OBJENC_ONLY) as (romeo, juliet):
@@ -118,6 +129,7 @@ async def test_a_format_that_is_none_is_refused(pki, option):
         protect(new_client("romeo@localhost"), pki.options("romeo", **option))
 
 
+@pytest.mark.requirement("reqs-4-9b")
 async def test_it_is_announced_where_it_is_read(server, clients: Clients, pki):
     for formats, found in ((["rfc3923", "objenc"], {E2E, OBJENC}), ("rfc3923", {E2E})):
         romeo = await clients.log_in(f"romeo@localhost/{len(found)}", plugins=["xep_0030"])
@@ -143,6 +155,7 @@ async def test_what_was_stored_offline_is_opened_when_the_recipient_comes(server
     assert report.authenticated
 
 
+@pytest.mark.requirement("reqs-4-9a")
 async def test_both_formats_in_one_stanza_are_none(server, pki):
     async with couple(server.port, pki) as (romeo, juliet):
         refused = Inbox(juliet.xmpp, "e2e_error")

@@ -1,7 +1,7 @@
 """Plugins that know nothing of the protection work through it as they do without it.
 
-Both sides demand protection for everything, and keep their streams with stream management. Each test looks at
-what the programs get, what was proven about it, and at the wire.
+In every format. Both sides demand protection for everything, and keep their streams with stream management. Each test
+looks at what the programs get, what was proven about it, and at the wire.
 """
 
 import asyncio
@@ -11,14 +11,23 @@ from collections.abc import AsyncIterator
 import pytest
 from slixmpp.exceptions import IqError
 
+from tests.written import FORMATS, RFC3923
+
 from .clients import Inbox
 from .command import offer_marriage, propose
-from .conftest import EJABBERD, PROSODY
 from .couple import Party, Witness, couple
 from .protected import PKI, make_pki
 from .ways_to_wait import HOWS, waiting
 
-pytestmark = pytest.mark.parametrize("server", [PROSODY, EJABBERD], indirect=True)
+#: Servers see what is around an object alike; what is in it makes the difference.
+pytestmark = pytest.mark.parametrize(
+    ("server", "written"),
+    [
+        *(pytest.param("prosody", each, marks=pytest.mark.server, id=f"prosody-{each}") for each in FORMATS),
+        pytest.param("ejabberd", RFC3923, marks=pytest.mark.ejabberd, id="ejabberd-rfc3923"),
+    ],
+    indirect=["server"],
+)
 
 #: Stands in no header, identifier or base64 by chance.
 SECRET = "the canary of Verona"
@@ -36,10 +45,10 @@ def how(request) -> str:
 
 
 @pytest.fixture
-async def two(server, pki, request, how) -> AsyncIterator[tuple[Party, Party]]:
+async def two(server, pki, request, how, written) -> AsyncIterator[tuple[Party, Party]]:
     """The two, with the plugins that the test's mark `parametrize` names."""
     options = {name: waiting(pki, name, how) for name in ("romeo", "juliet")}
-    async with couple(server.port, pki, request.param, **options) as parties:
+    async with couple(server.port, pki, request.param, written=written, **options) as parties:
         yield parties
 
 
@@ -47,10 +56,10 @@ def with_plugins(*plugins: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("two", [plugins], indirect=True, ids=[plugins[0]])
 
 
-async def test_what_is_clear_is_seen_on_the_wire(server, pki):
+async def test_what_is_clear_is_seen_on_the_wire(server, pki, written):
     """All that follows rests on this: where nothing is protected, the check of the wire fails."""
     off = {"policy": {"*": "off"}}
-    async with couple(server.port, pki, ["xep_0199"], romeo=off, juliet=off) as (romeo, _):
+    async with couple(server.port, pki, ["xep_0199"], written=written, romeo=off, juliet=off) as (romeo, _):
         await romeo.plugin("xep_0199").send_ping(romeo.peer, timeout=5)
         with pytest.raises(AssertionError, match="urn:xmpp:ping"):
             romeo.check_opaque()
@@ -72,6 +81,7 @@ async def test_ping(two):
 
 
 @with_plugins("xep_0092")
+@pytest.mark.requirement("reqs-4-1b")
 async def test_software_version(two):
     romeo, juliet = two
     version = juliet.plugin("xep_0092")
@@ -133,6 +143,7 @@ async def test_an_unknown_command_is_refused_by_the_peer_and_not_by_the_protecti
 
 
 @with_plugins("xep_0012")
+@pytest.mark.requirement("reqs-5-1")
 async def test_last_activity(two):
     romeo, juliet = two
     asked = Witness(juliet, "iq@type=get/last_activity")
@@ -147,6 +158,7 @@ async def test_last_activity(two):
 
 @with_plugins("xep_0184")
 @pytest.mark.parametrize("to", ["juliet@localhost", "juliet@localhost/juliet"])
+@pytest.mark.requirement("reqs-4-1b")
 async def test_receipts(two, to):
     romeo, juliet = two
     romeo.plugin("xep_0184").auto_request = True  # a filter of the plugin's own writes the request

@@ -7,6 +7,7 @@ import pytest
 from slixmpp.exceptions import IqError
 
 from slixmpp_e2e import Trust
+from tests.written import FORMATS, RFC3923
 
 from .clients import Clients, Inbox, round_trip
 from .conftest import EVERY_SERVER
@@ -14,6 +15,17 @@ from .protected import PKI, Failures, introduce, make_pki, protect
 from .proxy import RecordingProxy
 
 on_every_server = pytest.mark.parametrize("server", EVERY_SERVER, indirect=True)
+#: RFC 3923 on every server, the other formats on one: servers see what is around an object.
+in_every_format = pytest.mark.parametrize(
+    ("server", "written"),
+    [
+        *(("loopback", each) for each in FORMATS),
+        pytest.param("prosody", RFC3923, marks=pytest.mark.server),
+        pytest.param("ejabberd", RFC3923, marks=pytest.mark.ejabberd),
+    ],
+    indirect=["server"],
+    ids=str,
+)
 
 
 @pytest.fixture(scope="session")
@@ -40,44 +52,45 @@ def between(proxy: RecordingProxy, peer: str) -> bytes:
     return bytes(wire[wire.find(f'to="{peer}'.encode()) :])
 
 
-@on_every_server
+@in_every_format
 @pytest.mark.requirement("3923-2-3", "3923-2-4", "3923-2-8", "3923-6.7-1")
-async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(server, clients, proxy, pki):
-    romeo, juliet = await pair(clients, pki, proxy.port)
+@pytest.mark.requirement("reqs-4-1a")
+async def test_a_message_arrives_opened_and_judged_and_the_wire_shows_nothing(
+    server, clients, proxy, pki, written
+):
+    romeo, juliet = await pair(clients, pki, proxy.port, **written.options)
     inbox = Inbox(juliet)
     romeo.send_message("juliet@localhost", "Parting is such sweet sorrow", mtype="chat")
     message = await inbox.next()
     assert message["body"] == "Parting is such sweet sorrow"
     assert message["from"] == "romeo@localhost/r"
     report = juliet.plugin["e2e"].report(message)
-    assert report.authenticated
-    assert report.signed
-    assert report.encrypted
-    assert report.signer == "romeo@localhost"
-    assert report.trust is Trust.PKIX
-    assert (report.signature_algorithm, report.encryption_algorithm) == ("rsa-sha256", "aes128-cbc")
+    assert written.is_right(report, "message", "romeo@localhost")
+    signed = ("rsa-sha256", Trust.PKIX) if written.signs("message") else (None, Trust.UNTRUSTED)
+    assert (report.signature_algorithm, report.trust) == signed
+    assert (report.encryption_algorithm, report.key_management_algorithm) == ("aes128-cbc", written.transport)
     assert abs(report.skew) < 5
     for wire in (proxy.recorded_from_clients, proxy.recorded_to_clients):
         assert b"sweet" not in wire
-        assert b"urn:ietf:params:xml:ns:xmpp-e2e" in wire
+        assert written.namespace.encode() in wire
 
 
-@on_every_server
-async def test_a_reply_is_protected_because_the_request_was(server, clients, proxy, pki):
-    romeo, juliet = await pair(clients, pki, proxy.port)
+@in_every_format
+async def test_a_reply_is_protected_because_the_request_was(server, clients, proxy, pki, written):
+    romeo, juliet = await pair(clients, pki, proxy.port, **written.options)
     inbox = Inbox(romeo)
     juliet.add_event_handler("message", lambda message: message.reply("Good night!").send())
     romeo.send_message("juliet@localhost/j", "Good night", mtype="chat")
     answer = await inbox.next()
     assert answer["body"] == "Good night!"
-    assert romeo.plugin["e2e"].report(answer).authenticated
+    assert written.is_right(romeo.plugin["e2e"].report(answer), "message", "juliet@localhost")
     assert b"Good night" not in proxy.recorded_from_clients
 
 
-@on_every_server
+@in_every_format
 @pytest.mark.requirement("3923-5-2")
-async def test_a_request_and_its_result_travel_protected(server, clients, proxy, pki):
-    romeo, _ = await pair(clients, pki, proxy.port)
+async def test_a_request_and_its_result_travel_protected(server, clients, proxy, pki, written):
+    romeo, _ = await pair(clients, pki, proxy.port, **written.options)
     assert await romeo.plugin["xep_0199"].send_ping("juliet@localhost/j", timeout=5) is not None
     assert b"urn:xmpp:ping" not in between(proxy, "juliet")
     stats = romeo.plugin["e2e"].stats()
@@ -85,9 +98,9 @@ async def test_a_request_and_its_result_travel_protected(server, clients, proxy,
     assert stats["opened"] == 1
 
 
-@on_every_server
-async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, proxy, pki):
-    romeo, _ = await pair(clients, pki, proxy.port)
+@in_every_format
+async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, proxy, pki, written):
+    romeo, _ = await pair(clients, pki, proxy.port, **written.options)
     request = romeo.make_iq_get("urn:example:nobody-knows-it", ito="juliet@localhost/j")
     with pytest.raises(IqError) as failure:
         await request.send(timeout=5)
@@ -95,19 +108,19 @@ async def test_an_error_of_the_peer_ends_a_protected_request(server, clients, pr
     assert b"nobody-knows-it" not in proxy.recorded_from_clients
 
 
-@on_every_server
-async def test_a_request_to_somebody_who_is_gone_fails_at_once(server, clients, proxy, pki):
-    romeo, _ = await pair(clients, pki, proxy.port)
+@in_every_format
+async def test_a_request_to_somebody_who_is_gone_fails_at_once(server, clients, proxy, pki, written):
+    romeo, _ = await pair(clients, pki, proxy.port, **written.options)
     request = romeo.make_iq_get("urn:example:x", ito="juliet@localhost/gone")
     with pytest.raises(IqError) as failure:
         await request.send(timeout=5)
     assert failure.value.condition == "service-unavailable"
 
 
-@on_every_server
+@in_every_format
 @pytest.mark.requirement("3923-2-8")
-async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, pki):
-    romeo, _ = await pair(clients, pki, proxy.port)
+async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, pki, written):
+    romeo, _ = await pair(clients, pki, proxy.port, **written.options)
     failures = Failures(romeo)
     romeo.send_message("mercutio@localhost", "A plague o' both your houses", mtype="chat")
     await round_trip(romeo)
@@ -116,9 +129,9 @@ async def test_what_cannot_be_protected_does_not_leave(server, clients, proxy, p
     assert b"plague" not in proxy.recorded_from_clients
 
 
-@on_every_server
-async def test_a_request_that_cannot_be_protected_fails_at_once(server, clients, proxy, pki):
-    romeo, _ = await pair(clients, pki, proxy.port)
+@in_every_format
+async def test_a_request_that_cannot_be_protected_fails_at_once(server, clients, proxy, pki, written):
+    romeo, _ = await pair(clients, pki, proxy.port, **written.options)
     with pytest.raises(IqError):
         await romeo.plugin["xep_0199"].send_ping("mercutio@localhost/m", timeout=5)
     assert b"urn:xmpp:ping" not in between(proxy, "mercutio")

@@ -108,6 +108,19 @@ class TestHighest:
         assert highest(record, 4, NOW, received=NOW + RECENT + 1) == NOW
         assert highest(record, 5, NOW, received=NOW + 2 * RECENT + 2) is None
 
+    def test_a_window_may_be_longer_than_that(self, opened, tmp_path):
+        long_ago = NOW - 3000 * SECOND
+        for record in (MemoryReplayRecord(started=0), opened(tmp_path / "store.db")):
+            assert highest(record, 1, long_ago) is None
+            assert highest(record, 2, long_ago - 1) == long_ago
+
+    def test_a_clock_that_was_set_forwards_and_back_makes_nothing_forgotten(self, record):
+        assert highest(record, 1, NOW + 300 * SECOND) is None
+        assert seen(record, 1, NOW + 300 * SECOND, received=NOW + 2 * RECENT)
+        assert highest(record, 2, NOW, received=NOW + 1) == NOW + 300 * SECOND
+        assert highest(record, 3, NOW + 301 * SECOND, received=NOW - RECENT) == NOW + 300 * SECOND
+        assert highest(record, 4, NOW, received=NOW + 2) == NOW + 300 * SECOND
+
     def test_what_others_sent_does_not_count(self, record):
         assert not seen(record, 1, NOW, signer=ROMEO)
         assert highest(record, 2, NOW) is None
@@ -283,7 +296,6 @@ class Comparison(RuleBasedStateMachine):
         assert self.memory._floor == value("SELECT floor FROM everybody")
         for each in records:
             assert len(each.digests) == len(each._by_timestamp) <= entries
-            assert len(each._recent) <= self.number
 
     def teardown(self) -> None:
         for (signer, digest), timestamp in self.known.items():
@@ -318,10 +330,3 @@ def test_a_database_answers_as_memory_does(server):
         lambda: InPostgreSQL(server),
         settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
     )
-
-
-def test_the_memory_of_recent_timestamps_is_bounded_by_the_entries():
-    record = MemoryReplayRecord(started=0, entries_per_signer=10)
-    for number in range(1000):  # each one earlier than the one before: nothing in between can be left out
-        record.admit(JULIET, b"%032d" % number, NOW - number, NOW)
-    assert len(record._signers[JULIET]._recent) <= 11

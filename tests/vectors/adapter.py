@@ -80,6 +80,7 @@ class Receiver:
                 "allow_sha1": options["allow_sha1"],
                 "send_errors": options["send_errors"],
                 "allow_early_draft": config.get("early_draft", False),
+                "allow_objenc_pkcs1": config.get("allow_objenc_pkcs1", False),
                 "clock": lambda: self.now,
             },
             module=slixmpp_e2e,

@@ -1,5 +1,7 @@
 """The objects of draft-miller-3923bis-02 that others made, held against their manifest, without a plugin.
 
+`test_vectors.py` has those that the plugin reads, this all of them, and what the manifest merely recommends.
+
 Layouts a and b have the IV in front of the data, with the MAC as the draft says it and as it is usual; c and d have
 it behind the session key, which is read on demand only.
 """

@@ -13,6 +13,7 @@ from slixmpp_e2e.cli.demo.attacks import BODIES, change_in_transit, impersonate,
 from slixmpp_e2e.cli.demo.stage import PATIENCE, Arrival, Participant, Stage
 from slixmpp_e2e.cli.demo.wire import stanzas
 from slixmpp_e2e.namespaces import E2E
+from slixmpp_e2e.plugin.stanza_ids import STANZA_ID
 from slixmpp_e2e.plugin.stanzas import ReceiveFailure, Stanza
 
 Show = Callable[[Act], None]
@@ -130,7 +131,8 @@ def _forms(body: str) -> tuple[bytes, ...]:
 
 
 def _content(stanza: Stanza) -> tuple[str | None, list[bytes]]:
-    return stanza.xml.get("type"), [tostring(child) for child in stanza.xml]
+    """Return what was said; the id in the archive is the server's."""
+    return stanza.xml.get("type"), [tostring(child) for child in stanza.xml if child.tag != STANZA_ID]
 
 
 # --------------------------------------------------------------------------- all in all

@@ -1,0 +1,50 @@
+"""Work done in vain: what keeps an object that can't be read from being refused sooner than one that can.
+
+Most of the time of a refusal goes into reading what was decrypted and verifying the signature in it. What fails
+before that makes up for what it has left out, with an object of our own, so that the time of an answer says as good
+as nothing about how far it could be read (ARCHITECTURE invariant 15).
+
+**Not** levelled: a peer's key of another kind than ours, as the verification is one with our key; and what other
+software writes in more than one part, which takes longer to read.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, Literal
+
+from slixmpp_e2e.cms.certificates import CertificatePool
+from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_data, sign
+from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.media import mime
+
+#: What a refusal has left out: reading the MIME header and the SignedData behind it; the SignedData; the larger half
+#: of it; or next to nothing but the verification, which all of them have left out.
+Missed = Literal["header", "object", "half", "verification"]
+
+#: Shorter than those that are written: who stumbles over a header has read a part of it.
+_HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\n"
+
+
+class Decoy:
+    """Spends the time. `signer` is one of ours; nobody is looked up anywhere, as a peer who is known is not."""
+
+    def __init__(self, signer: Signer, moment: datetime) -> None:
+        self._pool = CertificatePool([signer.certificate])
+        self._whole = sign(b"a sample", signer, signing_time=moment, detached=True, certificates=False)
+        self._half = certificates_only(())
+        self._signed = parse_signed_data(self._whole)
+
+    def __call__(self, data: bytes, missed: Missed) -> None:
+        """Do what was `missed` when `data` was refused; never raises."""
+        if missed in {"header", "half"}:  # with `_half` it takes as long as what is left of a SignedData
+            mime.parse_entity(_HEADER)
+        if missed == "half":
+            parse_signed_data(self._half, secret=True)
+        elif missed != "verification":
+            parse_signed_data(self._whole, secret=True)
+        with suppress(SignatureError):
+            self.verify(data)
+
+    def verify(self, data: bytes) -> None:
+        """Hash some data and verify a signature that is over something else; raise `SignatureError` (`invalid`)."""
+        self._signed.verify(self._pool, content=data)
