@@ -4,8 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
+<<<<<<< HEAD
 .PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle \
 	load soak flood clean
+=======
+.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle load soak flood clean
+>>>>>>> main
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -64,6 +68,13 @@ bits: $(VENV)/.installed
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
 
+<<<<<<< HEAD
+=======
+# Certification paths at random, compared with the library and with openssl verify: minutes.
+paths: $(VENV)/.installed
+	$(BIN)/python -m tests.certificates.paths
+
+>>>>>>> main
 # Clear and protected against each other, in one process and in two: some ten minutes. ROUNDS=8.
 load: $(VENV)/.installed
 	$(BIN)/python -m tests.load.throughput
@@ -75,10 +86,13 @@ soak: $(VENV)/.installed
 # An honest peer beside attackers. MINUTES=10 RATE=200.
 flood: $(VENV)/.installed
 	$(BIN)/python -m tests.load.flood
+<<<<<<< HEAD
 
 # Certification paths at random, compared with the library and with openssl verify: minutes.
 paths: $(VENV)/.installed
 	$(BIN)/python -m tests.certificates.paths
+=======
+>>>>>>> main
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
