@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle load soak flood coexistence lowest clean
+.PHONY: demo test check fuzz fuzz-readers fuzz-receive fuzz-worst cuts benchmark timing oracle bits canary paths load \
+	soak flood coexistence lowest clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
