@@ -20,6 +20,7 @@ from slixmpp_e2e.freshness import (
     check_window,
     format_date_time,
     from_datetime,
+    judge_archived,
     parse_date_time,
     to_datetime,
 )
@@ -71,6 +72,9 @@ class TestReading:
         assert parse_date_time(f"1970-01-01T00:00:00.{written}Z") == whole
         rest = f"{fraction:09}{finer}"
         assert parse_date_time(f"1970-01-01T00:00:00.{rest}Z") == fraction + (1 if finer.strip("0") else 0)
+
+    def test_a_fraction_has_64_digits_at_the_most(self):
+        assert parse_date_time(f"1970-01-01T00:00:00.{'0' * 63}1Z") == 1
 
     @pytest.mark.requirement("3339-4.3-1", "3339-5.6-1")
     @pytest.mark.parametrize(
@@ -297,6 +301,12 @@ class TestAdmission:
         record = Recorder(Admission(seen=False, highest=NOW))
         assert admitted(record, -SECOND, delayed_since=NOW) == Freshness("decreasing", -1.0, "live")
 
+    def test_at_the_very_edge_of_the_window_it_is_fresh_whatever_a_server_says(self):
+        record = Recorder(Admission(seen=False, highest=NOW))
+        assert admitted(record, -WINDOW, delayed_since=NOW - WINDOW) == Freshness(
+            "decreasing", -300.0, "live"
+        )
+
     def test_what_was_seen_is_refused(self):
         with pytest.raises(TimestampError) as caught:
             admitted(Recorder(Admission(seen=True, highest=None)), SECOND)
@@ -315,3 +325,23 @@ class TestAdmission:
             admitted(record, -SECOND)
         assert caught.value.reason == "seen"
         assert admitted(record, -SECOND + 1).state == "ok"
+
+
+class TestArchived:
+    @pytest.mark.parametrize(
+        ("offset", "state"),
+        [(0, "ok"), (-WINDOW, "ok"), (WINDOW, "ok"), (-WINDOW - 1, "old"), (WINDOW + 1, "future")],
+    )
+    def test_it_is_compared_with_when_it_was_stored(self, offset, state):
+        stored = NOW - 86_400 * SECOND
+        found = judge_archived(stored + offset, stored, NOW)
+        assert found == Freshness(state, offset / SECOND, "archived")
+
+    def test_without_that_it_is_compared_with_now(self):
+        assert judge_archived(NOW - WINDOW - 1, None, NOW).state == "old"
+        assert judge_archived(NOW - SECOND, None, NOW) == Freshness("ok", -1.0, "archived")
+
+    def test_another_window_may_be_asked_for(self):
+        assert judge_archived(NOW - 2, NOW, NOW, window=1).state == "old"
+        assert judge_archived(NOW + 2, NOW, NOW, window=1).state == "future"
+        assert judge_archived(NOW + 1, NOW, NOW, window=0).state == "future"

@@ -86,6 +86,9 @@ AUTHORITY_USAGES: Final = frozenset(
     }
 )
 
+#: What the library can't read, and what it warns of, where a program makes errors of warnings: odd names.
+_UNREADABLE: Final = (*UNREADABLE, Warning)
+
 #: Raises `CertificateError` for a path that is not good enough.
 Accept = Callable[[tuple[x509.Certificate, ...]], None]
 
@@ -122,7 +125,7 @@ class LinkedPaths:
         try:
             leaf = read_fields(certificate)
             _check_end_entity(leaf, at)
-        except UNREADABLE as error:
+        except _UNREADABLE as error:
             raise CertificateError(str(error)) from None
         found = search.extend((leaf,))
         if found is None:
@@ -135,7 +138,7 @@ def _readable(certificates: Iterable[x509.Certificate]) -> list[CertificateField
     for each in certificates:
         try:
             found.append(read_fields(each))
-        except UNREADABLE:
+        except _UNREADABLE:
             continue
     return found
 
@@ -166,7 +169,7 @@ class _Search:
                 continue
             try:
                 self._check_link(last, issuer, below=len(path) - 1)
-            except (CertificateError, *UNREADABLE) as error:
+            except (CertificateError, *_UNREADABLE) as error:
                 self.failure = str(error)
                 continue
             found = self.extend((*path, issuer))
@@ -178,7 +181,7 @@ class _Search:
         try:
             check_name_constraints(path)
             self.accept(tuple(each.certificate for each in path))
-        except (CertificateError, *UNREADABLE) as error:
+        except (CertificateError, *_UNREADABLE) as error:
             self.failure = str(error)
             return False
         return True

@@ -116,9 +116,7 @@ def read_mask_digest(data: Reader) -> Digest:
     identifier, parameters = read_algorithm(data)
     if identifier != MGF1:
         raise ASN1Error("an unknown mask generation function")
-    fields = Reader(parameters)
-    digest = read_digest(fields)
-    fields.finish()
+    digest = read_digest(Reader(parameters))  # one value, whole: nothing is left over
     data.finish()
     return digest
 

@@ -126,11 +126,11 @@ class KeyAgreementRecipient:
         else:
             raise CertificateError("the certificate's key can't receive encrypted content: it only signs")
         certificate.check_strength()
-        if key_identifier and certificate.key_identifier is None:
-            raise CertificateError("the certificate has no subjectKeyIdentifier")
         self.certificate = certificate
         self._identifier = certificate.issuer_and_serial
-        if key_identifier and certificate.key_identifier is not None:
+        if key_identifier:
+            if certificate.key_identifier is None:
+                raise CertificateError("the certificate has no subjectKeyIdentifier")
             key_id = Reader(certificate.key_identifier).contents(CONTEXT)
             self._identifier = tlv(CONSTRUCTED, octet_string(key_id))  # rKeyId
         self._templates: dict[int, _Template] = {}

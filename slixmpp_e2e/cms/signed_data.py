@@ -238,8 +238,7 @@ class SignedData:
                 raise SignatureError("signed with SHA-1", reason="weak")
             digest = info.scheme.digest.attribute_value(info.scheme.digest.digest(signed))
             candidates = [known for known in embedded if known.answers_to(info.identifier)]
-            others = pool.find(info.identifier)
-            candidates += [known for known in others if known not in candidates] if candidates else others
+            candidates += [known for known in pool.find(info.identifier) if known not in candidates]
             if not candidates:
                 raise SignatureError("the signer's certificate is not known", reason="unknown-signer")
             if not budget:

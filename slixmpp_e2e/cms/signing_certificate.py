@@ -46,13 +46,12 @@ def are_listed(came_along: Sequence[bytes], signer: bytes, listed: Sequence[byte
 
     `came_along` is everything in the field, `signer` his certificate (DER), `listed` what
     `read_signing_certificates` returned. Where one certificate alone is listed, something else may come along beside
-    it; but how long the field is stands where nobody can change it unnoticed, so if it has the length of that
-    certificate it must be nothing else.
+    it, as long as it comes along itself.
     """
     if not listed:
         return True
     if listed[0] != SHA256.digest(signer):
         return False  # RFC 5035 4
-    if len(listed) == 1 and sum(map(len, came_along)) != len(signer):
+    if len(listed) == 1:
         return not came_along or signer in came_along
     return {SHA256.digest(each) for each in came_along} <= set(listed)

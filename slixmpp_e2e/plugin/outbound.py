@@ -221,13 +221,14 @@ class Outbound:
         self.leaves(outer, stanza, level, plan)
         return outer
 
-    def plan(self, stanza: Stanza, level: Level) -> Plan:
-        """Return how `<e2e/>` is made; raise a `LocalError`, or `NotYet`."""
+    def plan(self, stanza: Stanza, level: Level, written_as: Format | None = None) -> Plan:
+        """Return how `<e2e/>` is made; the format is chosen if none is given. Raise a `LocalError`, or `NotYet`."""
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
         to = stanza["to"]
-        written_as: Format = "rfc3923" if level is Level.SIGN else self.written_as(to)
+        if written_as is None:
+            written_as = "rfc3923" if level is Level.SIGN else self.written_as(to)
         return self.protection.plan(element, sender=sender, recipient=to, level=level, written_as=written_as)
 
     def works_slowly(self, stanza: Stanza, level: Level) -> bool:
@@ -237,14 +238,14 @@ class Outbound:
         own = self.protection.identity_of(self.sender(stanza))
         return own is not None and own.is_slow
 
-    def _payload_again(self, stanza: Stanza, level: Level) -> Element:
+    def _payload_again(self, stanza: Stanza, level: Level, written_as: Format) -> Element:
         """Return another payload for a stanza that has left, if that can be done at once."""
         if self.works_slowly(stanza, level):
             raise UnprotectableError("the key takes its time, and the stream is about to go on")
         # the payload that brought our certificate may be lost
         self.protection.include_again(self.sender(stanza), stanza["to"])
         try:
-            plan = self.plan(stanza, level)
+            plan = self.plan(stanza, level, written_as)
         except NotYet:
             raise StoreError("the store takes its time, and the stream is about to go on") from None
         payload = plan.write()

@@ -16,8 +16,9 @@ from xml.etree.ElementTree import Element
 
 from slixmpp_e2e.errors import LocalError, UnconfirmedError
 from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.leaving import Format
 from slixmpp_e2e.namespaces import SM
-from slixmpp_e2e.outer import PAYLOADS
+from slixmpp_e2e.outer import OBJENC_TAG, PAYLOADS
 from slixmpp_e2e.plugin.stanzas import SendFailure, Stanza
 from slixmpp_e2e.policy import Level
 
@@ -40,8 +41,8 @@ class Resumption:
 
     xmpp: Any
     now: Callable[[], int]
-    #: Returns a new payload for a stanza (`Outbound.payload`).
-    reseal: Callable[[Stanza, Level], Element]
+    #: Returns a new payload for a stanza, in the format of the old one (`Outbound._payload_again`).
+    reseal: Callable[[Stanza, Level, Format], Element]
     _sealed: OrderedDict[str, _Sealed] = field(default_factory=OrderedDict)
     _unacknowledged: deque[tuple[int, Stanza]] = field(default_factory=deque)
 
@@ -105,8 +106,9 @@ class Resumption:
         payload = next((each for each in outer.xml if each.tag in PAYLOADS), None)
         if known is None or payload is None or self.now() - known.moment < _STALE:
             return
+        written_as: Format = "objenc" if payload.tag == OBJENC_TAG else "rfc3923"
         try:
-            outer.xml[list(outer.xml).index(payload)] = self.reseal(known.stanza, known.level)
+            outer.xml[list(outer.xml).index(payload)] = self.reseal(known.stanza, known.level, written_as)
         except LocalError as error:
             log.warning("not sealed again for %s: %s", outer["to"], error.summary())
 

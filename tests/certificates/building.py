@@ -167,7 +167,9 @@ def revocation_list(
         for extension, critical in entry_extensions:
             entry = entry.add_extension(extension, critical=critical)
         builder = builder.add_revoked_certificate(entry.build())
-    return builder.sign(key or issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+    signing_key = key or issuer.key
+    unhashed = isinstance(signing_key, ed25519.Ed25519PrivateKey)
+    return builder.sign(signing_key, None if unhashed else hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 def distribution_point(

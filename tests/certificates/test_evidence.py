@@ -103,12 +103,15 @@ class TestTogether:
 
 class TestAsking:
     def wanted(self, path, *found: bytes, lists: tuple[bytes, ...] = ()) -> int:
-        """Return how often somebody was told that a path is wanted."""
+        """Return how often somebody was told that a path is wanted; he is told at once, or not at all."""
         checker, told = checker_with(*found, lists=lists, sources=[Source()]), []
         checker.on_wanted = lambda: told.append(1)
-        for seconds in (0, 1, 61):
+        checker.check(path, at=MOMENT)
+        at_once = len(told)
+        for seconds in (1, 61):
             checker.check(path, at=MOMENT + timedelta(seconds=seconds))
-        return len(told)
+        assert len(told) == at_once
+        return at_once
 
     def test_what_is_missing_is_wanted_once(self, root, middle, leaf, path):
         assert self.wanted(path) == 1

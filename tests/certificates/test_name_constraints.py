@@ -333,6 +333,18 @@ class TestSearch:
         assert not World([], root=[unreadable, permitting(inside, critical=False)]).holds()
         assert not World([], root=[unreadable, permitting(drafts.dns("example.com"))]).holds()
 
+    def test_a_name_that_the_library_warns_of_raises_nothing_else(self):
+        """These tests make errors of warnings, as a program may."""
+        odd = name(("C", "ITA", PRINTABLE))
+        for world in (
+            World([], subject=odd),
+            World([permitting(inside)], subject=odd),
+            World([permitting(inside)], [], names=[ROOT, odd]),
+        ):
+            with pytest.raises(UserWarning, match="length"):
+                assert [each.subject for each in world.certificates]
+            assert not world.holds()
+
     def test_all_anchors_may_constrain_names(self):
         own = drafts.directory(name(("O", "Verona", UTF8)))
         assert World([], root=[permitting(inside, own)]).holds()

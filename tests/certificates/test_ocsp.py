@@ -90,6 +90,7 @@ class TestStates:
     def test_good_until_the_next_update(self, root, leaf):
         der = response(root, leaf, until=MOMENT + DAY)
         assert status(leaf, root, der) == Status(GOOD, until=MOMENT + DAY)
+        assert OCSPResponse.from_der(der).entry is None
         assert status(leaf, root, der, at=MOMENT + DAY + timedelta(seconds=1)).state is EXPIRED
 
     @pytest.mark.requirement("6120-13.7.2-1")
@@ -275,6 +276,7 @@ class TestReading:
         turned = changed(der, lambda signed, *rest: (signed.replace(b"20261102", b"20261002"), *rest))
         with pytest.raises(RevocationError, match="before it begins"):
             OCSPResponse.from_der(turned)
+        assert OCSPResponse.from_der(response(root, leaf, issued=LISTED, until=LISTED)).until == LISTED
 
     def test_what_is_too_large(self):
         with pytest.raises(RevocationError, match="octets"):

@@ -120,6 +120,11 @@ class TestSigner:
         assert RevocationList.from_der(weak).crl.signature_hash_algorithm.name == "sha1"
         assert status(juliet, issuer, weak).state is UNKNOWN
 
+    def test_a_list_may_be_signed_with_ed25519_which_names_no_digest(self, pki: PKI):
+        issuer = Entity("CA", pki["ed25519"].key, certificate(pki["ed25519"].key, subject="CA"))
+        subject = end_entity(issuer=issuer)
+        assert status(subject, issuer, revocation_list(issuer, subject)).state is REVOKED
+
     def test_a_self_issued_certificate_further_up_may_have_signed(self, root):
         """A CA that has changed its key writes one list, with the new one (RFC 5280 6.3.3 (f))."""
         new = authority("CA", issuer=root)
@@ -412,6 +417,7 @@ class TestPath:
         assert self.check(path, lists["root"]).certificate == path[0]
         assert self.check(path, lists["middle"]).certificate == path[1]
         assert self.check(path).state is UNKNOWN
+        assert self.check(path).certificate == path[0]
 
     @pytest.mark.requirement("6120-13.7.2-1")
     def test_a_ca_that_was_revoked_spoils_it(self, root, middle, path):

@@ -206,6 +206,17 @@ class TestRevocation:
         revoked = self.judging(store, root, policy, revocation_list(root, leaf), pins=pins)
         assert refusal(revoked, leaf).why == "revoked"
 
+    @pytest.mark.parametrize("policy", ["soft", "hard"])
+    def test_so_does_a_list_that_comes_along_where_nothing_else_is_known(self, store, root, leaf, policy):
+        judging = self.judging(store, root, policy, pins=pinned(leaf))
+        options = {"at": MOMENT, "purpose": "sign"}
+        for lists in ([], [revocation_list(root)]):
+            assert judging.judge(JULIET, leaf.parsed, crls=lists, **options).trust is Trust.PINNED
+        judging = self.judging(store, root, policy, pins=pinned(leaf))
+        with pytest.raises(UntrustedError) as caught:
+            judging.judge(JULIET, leaf.parsed, crls=[revocation_list(root, leaf)], **options)
+        assert caught.value.why == "revoked"
+
     def test_what_became_of_the_ca_does_not_matter_to_a_pin(self, store, root):
         middle = authority("Middle", issuer=root)
         subject = end_entity(issuer=middle)

@@ -214,6 +214,12 @@ def test_a_number_that_is_negative_too_large_or_not_minimal_is_refused(data: byt
         Reader(data).integer(maximum=255)
 
 
+@pytest.mark.parametrize("data", [b"", b"\x1f\x01\x00", b"\xbf\x01\x00"], ids=lambda data: data.hex(" "))
+def test_a_tag_number_above_30_is_no_value(data: bytes) -> None:
+    with pytest.raises(ASN1Error, match="tag number above 30"):
+        Reader(data).element()
+
+
 @pytest.mark.parametrize("method", ["elements", "each"])
 def test_the_number_of_values_is_bounded(method: str) -> None:
     data = asn1.sequence() * 4
@@ -273,6 +279,7 @@ def test_the_century_of_a_utctime_turns_at_fifty(text: str, year: int) -> None:
         (asn1.UTC_TIME, b"2611200830Z"),  # no seconds
         (asn1.UTC_TIME, b"261120083015+0000"),
         (asn1.UTC_TIME, b"261120083015"),
+        (asn1.UTC_TIME, b"261120083015X"),
         (asn1.UTC_TIME, b"20261120083015Z"),
         (asn1.UTC_TIME, b"261320083015Z"),
         (asn1.UTC_TIME, b"260229083015Z"),

@@ -248,6 +248,9 @@ def _forms(entity: Entity) -> dict[str, bytes]:
         "an unknown scheme": replace(kari, scheme=oid("1.3.132.1.15.1")).encode(),
         "a key wrap with strange parameters": replace(kari, wrap_parameters=integer(1)).encode(),
         "something behind": kari.encode(behind=integer(1)),
+        "something behind the ukm": replace(kari, ukm=b"ukm")
+        .encode()
+        .replace(octet_string(b"ukm"), octet_string(b"u") + NULL),
         "something behind the encrypted key": kari.encode().replace(
             sequence(name, octet_string(wrapped)), sequence(name, octet_string(wrapped[:-3]), integer(1))
         ),

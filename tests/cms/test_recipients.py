@@ -256,6 +256,13 @@ def test_our_keys_are_found_by_both_identifiers(juliet: Entity, romeo: Entity) -
     assert keys.find(read_recipient_infos([info])) is None
 
 
+def test_a_key_transport_of_a_later_version_is_for_somebody_else(romeo: Entity) -> None:
+    info = KeyTransportRecipient(romeo.parsed).recipient_info(KEY)
+    for version, found in ((2, 1), (3, 0)):
+        other = info.replace(b"\x02\x01\x00", b"\x02\x01" + bytes((version,)), 1)
+        assert len(read_recipient_infos([other])) == found
+
+
 def test_a_key_whose_certificate_has_no_key_identifier_is_found_by_the_other(romeo: Entity) -> None:
     bare = make_certificate(romeo.key, "Romeo", jid="romeo@example.net", subject_key_identifier=False)
     parsed = ParsedCertificate.from_x509(bare)

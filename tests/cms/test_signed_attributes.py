@@ -133,6 +133,13 @@ def test_unsigned_attributes_are_not_believed(juliet: Entity) -> None:
     assert SIGNING_TIME not in signer.attributes
 
 
+def test_nothing_follows_the_unsigned_attributes(juliet: Entity) -> None:
+    unsigned = tlv(0xA1, attribute(SIGNING_TIME, time(MOMENT)))
+    info = signer_info(juliet, [CONTENT_IS_DATA, DIGEST], unsigned=unsigned + b"\x05\x00")
+    with pytest.raises(MalformedError, match="left over"):
+        parse_signed_data(signed_data(CONTENT, [info], [juliet.der]))
+
+
 @pytest.mark.parametrize("named", [SHA1, SHA384, SHA512], ids=lambda digest: digest.name)
 @pytest.mark.parametrize("made_with", ["rsa-pss-sha256", "ecdsa-sha256"])
 def test_a_digest_named_that_the_scheme_does_not_use_is_refused(pki, named, made_with) -> None:

@@ -377,6 +377,10 @@ def test_no_more_than_eight_certificates_are_tried(pki: PKI, juliet: Entity) -> 
     with pytest.raises(SignatureError) as caught:
         parsed.verify(pool)
     assert caught.value.reason == "invalid"
+    parsed = parse_signed_data(signed_data(CONTENT, [info] * 2, [each.der for each in decoys[:7]]))
+    with pytest.raises(SignatureError, match="too many certificates") as caught:
+        parsed.verify(pool)
+    assert caught.value.reason == "invalid"
 
 
 def _decoy(entity: Entity, named: Entity) -> ParsedCertificate:

@@ -4,7 +4,7 @@ import pytest
 from asn1crypto import core, tsp
 
 from slixmpp_e2e.cms.algorithms import SHA256
-from slixmpp_e2e.cms.asn1 import CONSTRUCTED, octet_string, sequence, tlv
+from slixmpp_e2e.cms.asn1 import CONSTRUCTED, SET, octet_string, sequence, tlv
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
 from slixmpp_e2e.cms.signing_certificate import (
@@ -82,8 +82,13 @@ def test_what_comes_along_is_what_is_listed_as_far_as_something_is_said(came_alo
     ],
 )
 def test_a_list_that_is_none_of_ours_says_nothing(value):
-    found = {SIGNING_CERTIFICATE_V2: attribute(SIGNING_CERTIFICATE_V2, value)[13:]}
-    assert read_signing_certificates(found) == ()
+    assert read_signing_certificates({SIGNING_CERTIFICATE_V2: tlv(SET, value)}) == ()
+
+
+def test_sixteen_are_read_and_no_more_and_one_list_only():
+    sixteen = sequence(sequence(*[sequence(octet_string(b"x"))] * 16))
+    assert read_signing_certificates({SIGNING_CERTIFICATE_V2: tlv(SET, sixteen)}) == (b"x",) * 16
+    assert read_signing_certificates({SIGNING_CERTIFICATE_V2: tlv(SET, sixteen, sixteen)}) == ()
 
 
 def test_an_issuer_of_hash_and_number_and_policies_may_stand_beside(pki: PKI):

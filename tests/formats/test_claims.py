@@ -1,6 +1,9 @@
 """An encrypted key counts once; from an archive the very same object may come again."""
 
-from slixmpp_e2e.formats.claims import ClaimedKeys
+import pytest
+
+from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
 
 
 def test_what_arrives_counts_once_whatever_it_bears():
@@ -56,3 +59,27 @@ def test_what_an_archive_holds_pushes_nothing_out_that_arrived():
         claims.claim_archived(b"%d" % number, b"object")
     assert len(claims) == 10_001
     assert not claims.claim(b"key", b"object")
+
+
+def test_what_was_released_is_not_released_again_from_under_somebody_else():
+    keys = ClaimedKeys()
+    first, second = Claims(keys), Claims(keys)
+    assert first.claim(b"key", b"object")
+    first.release()
+    assert second.claim(b"key", b"object")
+    first.release()
+    assert not keys.claim(b"key", b"object")
+
+
+@pytest.mark.parametrize(
+    ("silent", "again", "expected"),
+    [(True, True, True), (True, False, False), (False, True, False), (False, False, False)],
+)
+def test_nobody_hears_of_what_came_again_where_that_is_asked_for(silent, again, expected):
+    keys = ClaimedKeys()
+    if again:
+        keys.claim(b"key", b"object")
+    claims, error = Claims(keys, silent=silent), SignatureError("bad", reason="invalid")
+    claims.claim(b"key", b"object")
+    claims.__exit__(SignatureError, error, None)
+    assert error.silent is expected

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from slixmpp.xmlstream.tostring import tostring
 
 from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
@@ -236,6 +237,12 @@ class TestEarlyDraft:
         found = read(self.presence(media_type, inner=inner), PRESENCE, allow_early_draft=True)
         assert found.stanza.findtext(f"{{{CLIENT}}}show") == "away"
         assert found.timestamp == NOW  # that of the header, not that of the tuple
+
+    def test_what_has_todays_forms_is_read_as_ever(self):
+        assert tostring(read(CONTENT, allow_early_draft=True).stanza) == tostring(read(CONTENT).stanza)
+        data = f"Content-type: application/pidf+xml\r\n\r\n{PIDF}".encode()
+        found = read(data, PRESENCE, allow_early_draft=True)
+        assert found.stanza.findtext(f"{{{CLIENT}}}show") == "away"
 
     @pytest.mark.requirement("early-2", "early-3")
     @pytest.mark.parametrize("media_type", ["application/cpim-pidf+xml", "application/cpim-pid+xml"])

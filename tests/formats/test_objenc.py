@@ -20,6 +20,7 @@ from slixmpp_e2e.errors import (
 )
 from slixmpp_e2e.formats.objenc import Opener, Sealing, protect, read_content
 from slixmpp_e2e.freshness import from_datetime
+from slixmpp_e2e.stanza import MAX_OCTETS
 from tests.elements import same, stanza
 from tests.formats.objects import JULIET, ROMEO, outer
 from tests.formats.objenc_parts import NAMESPACE, peeled
@@ -159,8 +160,14 @@ class TestWriting:
 
         opener = Opener(DecryptionKeys([(romeo.key, romeo.parsed)]), lambda *_: True)
         largest = next(size for size in range(294_800, 294_600, -1) if leaves(sized, size))
+        assert len(sized(largest)[1].text) == MAX_OCTETS
         opened = opener.open_object(sized(largest))
         assert len(read_content(opened, outer(type_="normal")).stanza[0].text) == largest
+
+    def test_an_id_of_1024_characters_leaves(self, romeo):
+        opener = Opener(DecryptionKeys([(romeo.key, romeo.parsed)]), lambda *_: True)
+        opened = opener.open_object(write(romeo, f"<message id='{'x' * 1024}'/>"))
+        assert read_content(opened, outer(type_="normal")).stanza.get("id") == "x" * 1024
 
     def test_a_cipher_without_a_name_here_is_not_written(self, romeo):
         with pytest.raises(UnprotectableError, match="aes128-gcm"):

@@ -385,6 +385,14 @@ class TestWhatIsNotSignedInClear:
         nowhere = mime.pkcs7_mime(signed_der(CONTENT, by_juliet, detached=True), "signed-data", binary=False)
         assert kind_and_reason(receiver.refuse(nowhere)) == (SignatureError, "malformed")
 
+    def test_in_clear_nobody_is_helped_by_a_change_of_what_comes_along(self, receiver, juliet, pki):
+        issuer = pki.intermediate.der
+        der = signed_der(CONTENT, signer(juliet, pki.intermediate), detached=True)
+        text = mime.multipart_signed(
+            CONTENT, der.replace(issuer, flipped(issuer, -1)), micalg="sha-256", boundary="next"
+        )
+        assert receiver.open(text).content == CONTENT
+
     def test_nothing_follows_a_signed_object(self, receiver, by_juliet):
         der = signed_der(CONTENT, by_juliet)
         error = receiver.refuse(mime.pkcs7_mime(der + b"\0", "signed-data", binary=False))
@@ -443,6 +451,15 @@ INSIDE: dict[str, tuple[Callable[..., bytes], str]] = {
 }  # fmt: skip
 
 
+#: The forms in which a SignedData may stand in an envelope.
+CHAINED: dict[str, Callable[[bytes], bytes]] = {
+    "bare": lambda der: der,
+    "opaque": lambda der: mime.pkcs7_mime(der, "signed-data", binary=True),
+    "base64": lambda der: mime.pkcs7_mime(der, "signed-data", binary=False),
+    "clear-signed": lambda der: mime.multipart_signed(CONTENT, der, micalg="sha-256", boundary="next"),
+}
+
+
 class TestInsideAnEnvelope:
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES128_GCM], ids=["CBC", "GCM"])
     @pytest.mark.parametrize("what", INSIDE)
@@ -483,7 +500,7 @@ class TestInsideAnEnvelope:
         text = enveloped(opaque(CONTENT, signer(juliet, scheme="rsa-sha1")), romeo)
         error = receiver.refuse(text)
         assert (error.reason, error.answer, error.concealed) == ("weak", DECRYPTION_FAILED, True)
-        assert receiver.decoy.calls == ["verification"]
+        assert receiver.decoy.calls == ["signature"]
 
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     def test_no_change_of_an_envelope_is_told_from_another(self, receiver, by_juliet, romeo, cipher):
@@ -495,6 +512,20 @@ class TestInsideAnEnvelope:
             error = receiver.refuse(changed(text, lambda der, at=at: flipped(der, at)))
             seen.add((error.answer, error.concealed))
         assert seen == {(DECRYPTION_FAILED, True)}
+
+    @pytest.mark.parametrize("form", CHAINED)
+    def test_a_certificate_along_that_is_not_the_one_listed_is_one_of_them(
+        self, receiver, juliet, pki, romeo, form
+    ):
+        """No signature is over the certificates: in CBC mode somebody on the way could try blocks there."""
+        by, issuer = signer(juliet, pki.intermediate), pki.intermediate.der
+        honest = CHAINED[form](signed_der(CONTENT, by, detached=form == "clear-signed"))
+        assert receiver.open(enveloped(honest, romeo)).content == CONTENT
+        der = signed_der(CONTENT, by, detached=form == "clear-signed")
+        assert issuer in der
+        other = CHAINED[form](der.replace(issuer, flipped(issuer, -1)))
+        error = receiver.refuse(enveloped(other, romeo))
+        assert (error.reason, error.answer, error.concealed) == ("invalid", DECRYPTION_FAILED, True)
 
     def test_an_envelope_for_somebody_else_is_not_opened(self, receiver, by_juliet, juliet):
         error = receiver.refuse(enveloped(opaque(CONTENT, by_juliet), juliet))

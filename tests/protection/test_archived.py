@@ -5,8 +5,10 @@ import pytest
 from slixmpp_e2e.errors import DECRYPTION_FAILED
 from slixmpp_e2e.freshness import SECOND, from_datetime
 from slixmpp_e2e.policy import Level
+from tests.accounts import account
+from tests.certificates.building import certificate, key_usage, names
 from tests.formats.objects import JULIET, ROMEO, outer
-from tests.pki import VALID_UNTIL
+from tests.pki import VALID_UNTIL, Entity
 from tests.protection.ways import changes, protect, refusal, unprotect
 
 
@@ -64,3 +66,14 @@ def test_a_copy_of_our_own_is_judged_as_the_report_says(sender, clock):
     assert "validity" in unprotect(sender, text, copied, archived=True).report.checks
     clock.now = from_datetime(VALID_UNTIL) + SECOND
     assert refusal(sender, text, copied, archived=True).reason == "untrusted"
+
+
+def test_so_is_one_whose_certificate_does_not_allow_signatures(pki, juliet, clock):
+    own = certificate(
+        juliet.key,
+        [names("juliet@example.com"), key_usage("key_encipherment")],
+        issuer=pki.intermediate,
+    )
+    sender = account(pki, Entity("juliet", juliet.key, own), clock)
+    error = refusal(sender, protect(sender, level=Level.SIGN), outer(recipient=ROMEO), archived=True)
+    assert (error.reason, "key usage" in str(error)) == ("untrusted", True)

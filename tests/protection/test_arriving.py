@@ -10,6 +10,7 @@ from slixmpp_e2e.errors import (
     BAD_TIMESTAMP,
     DECRYPTION_FAILED,
     RemoteError,
+    SignatureError,
     StoreError,
     TimestampError,
 )
@@ -175,6 +176,20 @@ class TestFreshness:
         assert (error.reason, error.silent) == ("seen", True)
         assert same(error.stale[0], first.stanza)
 
+    def test_otherwise_what_came_before_is_not_opened_again_and_its_sender_is_told(self, sender, receiver):
+        text = protect(sender)
+        unprotect(receiver, text)
+        error = refusal(receiver, text)
+        assert (error.reason, error.silent, error.stale) == ("seen", False, None)
+
+    def test_a_request_is_not_opened_again_even_then(self, pki, romeo, sender, clock):
+        receiver = account(pki, romeo, clock, open_repeated=True)
+        request = outer("iq", "set")
+        text = protect(sender, "<iq type='set' id='1'><query xmlns='urn:x'/></iq>")
+        unprotect(receiver, text, request)
+        error = refusal(receiver, text, request)
+        assert (error.reason, error.stale) == ("seen", None)
+
     def test_where_stale_ones_are_wanted_a_change_of_it_is_not_opened(self, pki, romeo, sender, clock):
         receiver = account(pki, romeo, clock, open_repeated=True)
         text = protect(sender)
@@ -322,3 +337,11 @@ class TestFreshness:
             entity = xmpp_entity(f"<presence><status>{status}</status></presence>").encode()
             text = clear_signed(entity, signer(juliet, pki.intermediate)).decode()
             assert unprotect(receiver, text, outer("presence", "available")).report.authenticated
+
+
+class TestWhomItIsFrom:
+    @pytest.mark.parametrize("sender", ["ᴬlice@example.com", "alice@ᴬ.example"])
+    @pytest.mark.parametrize("archived", [False, True])
+    def test_an_address_that_can_not_be_compared_is_nobodys(self, receiver, sender, archived):
+        error = refusal(receiver, "", outer(sender=JID(sender)), archived=archived)
+        assert (type(error), error.reason) == (SignatureError, "name-mismatch")

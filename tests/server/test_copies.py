@@ -146,17 +146,25 @@ async def test_an_archive_can_be_read_again_and_page_by_page(copied):
         assert bodies == [SECRET, "one", "two", "three"]
 
 
-async def test_without_a_copy_for_ourselves_our_own_stay_closed_and_are_not_answered(clients, pki):
-    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", encrypt_to_self=False)
-    his_other = await log_in(clients, pki, "romeo@localhost/s", "juliet", encrypt_to_self=False)
-    juliet = await log_in(clients, pki, "juliet@localhost/j", "romeo")
+@IN_EVERY_FORMAT
+async def test_without_a_copy_for_ourselves_our_own_stay_closed_and_are_not_answered(clients, pki, written):
+    """The draft has no room for one."""
+    alone = {**written.options, "encrypt_to_self": written.format == "objenc"}
+    romeo = await log_in(clients, pki, "romeo@localhost/r", "juliet", **alone)
+    his_other = await log_in(clients, pki, "romeo@localhost/s", "juliet", **alone)
+    juliet = await log_in(clients, pki, "juliet@localhost/j", "romeo", **written.options)
+    her_other = await log_in(clients, pki, "juliet@localhost/k", "romeo", **written.options)
     hers, sent, failures = Inbox(juliet), Inbox(his_other, "carbon_sent"), Failures(his_other)
+    received = Inbox(her_other, "carbon_received")
     romeo.send_message("juliet@localhost/j", SECRET, mtype="chat")
     await hers.next()
+    copy = (await received.next())["carbon_received"]
+    assert copy["body"] == SECRET
+    assert written.is_right(report(her_other, copy), "message", "romeo@localhost")
     wrapper = await sent.next()
     assert wrapper["carbon_sent"]["body"] != SECRET
     assert report(his_other, wrapper["carbon_sent"]) is None
-    assert failures.reasons == ["not-for-us"]
+    assert failures.reasons == [written.reason("not-for-us")]
     assert his_other.plugin["e2e"].stats().get("answered", 0) == 0
 
 

@@ -1,6 +1,7 @@
 """With `auto`, the format is right from the first stanza on: it is known, or found out while the stanza waits."""
 
 import asyncio
+import time
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -123,6 +124,37 @@ async def test_a_stanza_that_waits_when_the_plugin_is_switched_off_does_not_leav
 
 
 @pytest.mark.requirement("reqs-4-9b")
+@pytest.mark.parametrize("hers", [{}, ONLY_OBJENC], ids=["rfc3923", "objenc"])
+async def test_what_is_sealed_again_after_a_long_cut_is_in_the_format_that_it_had(server, pki, hers):
+    """By then it may have to be found out again what she reads, and nobody can wait for that."""
+    late = 0
+
+    def clock() -> int:
+        return time.time_ns() + late
+
+    his, hers = {**AUTO, "clock": clock}, {**hers, "clock": clock}
+    async with couple(server.port, pki, reconnect=True, romeo=his, juliet=hers) as (romeo, juliet):
+        inbox = Inbox(juliet.xmpp)
+        romeo.xmpp.send_message(romeo.peer, "before", mtype="chat")
+        wanted = juliet.report(await inbox.next()).format
+        romeo.proxy.swallow("from_clients")
+        romeo.xmpp.send_message(romeo.peer, TEXT, mtype="chat")
+        await asyncio.sleep(0.05)
+        late = 20 * 60 * 10**9
+        announced = romeo.plugin("e2e")._announced
+        for table in (announced._known, announced._silent):
+            table._entries.clear()
+        romeo.proxy.cut()
+        message = await inbox.next()
+        assert (message["body"], juliet.report(message).format) == (TEXT, wanted)
+        assert wanted == ("objenc" if "format" in hers else "rfc3923")
+        assert abs(juliet.report(message).skew) < 60
+        assert juliet.trusts(message)
+        assert asked(romeo) == 1
+        assert romeo.resumed == 1
+        assert juliet.unhurt
+
+
 async def test_a_clear_question_is_answered_with_our_formats_and_nothing_else(server, clients: Clients, pki):
     juliet = await clients.log_in("juliet@localhost/j", plugins=["xep_0030"])
     juliet.plugin["xep_0030"].add_feature("urn:example:private")

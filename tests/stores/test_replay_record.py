@@ -179,6 +179,14 @@ class TestFloors:
         assert seen(record, 4, NOW + 10)
         assert seen(record, 1, NOW + 9)
 
+    def test_who_has_sent_only_what_is_below_the_floor_leaves_none_behind(self, make):
+        record = make(signers=1)
+        assert not seen(record, 1, NOW + 1)
+        assert not seen(record, 2, NOW + 5, signer=ROMEO)  # everybody's floor is NOW + 1 from here on
+        assert seen(record, 3, NOW, signer=NURSE)
+        assert not seen(record, 4, NOW + 9, signer=NURSE)
+        assert seen(record, 5, NOW + 1)
+
     def test_the_floor_of_a_signer_goes_with_him_and_is_kept_for_all(self, make):
         record = make(signers=1, entries_per_signer=1)
         assert not seen(record, 1, NOW + 1)
@@ -330,3 +338,28 @@ def test_a_database_answers_as_memory_does(server):
         lambda: InPostgreSQL(server),
         settings=settings(max_examples=15, stateful_step_count=30, deadline=None),
     )
+
+
+def test_what_is_dropped_takes_no_memory():
+    record = MemoryReplayRecord(started=0, entries_per_signer=3)
+    for number in range(50):
+        record.admit(JULIET, b"%032d" % number, NOW + number, NOW)
+    assert len(record._signers[JULIET].digests) == 3
+
+
+def test_who_was_never_admitted_does_not_lower_the_floor_when_he_is_dropped():
+    record = MemoryReplayRecord(started=NOW, signers=1)
+    assert seen(record, 1, NOW - 9, signer=NURSE)
+    assert not seen(record, 2, NOW + 1, signer=ROMEO)
+    assert seen(record, 3, NOW - 1, signer=ROMEO)
+    assert seen(record, 4, NOW, signer=ROMEO)
+
+
+def test_a_record_has_a_thousand_signers_with_a_thousand_entries_each():
+    record = MemoryReplayRecord(started=0)
+    for number in range(1001):
+        record.admit(JULIET, b"%032d" % number, NOW + number, NOW)
+        record.admit(f"{number}@example.com", b"", NOW + number, NOW)
+    assert len(record._signers[JULIET].digests) == 1000
+    assert len(record._signers) == 1000
+    assert RECENT == 600 * SECOND
