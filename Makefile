@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz cuts benchmark timing bits canary paths fuzz-readers fuzz-receive fuzz-worst oracle load soak flood mutants clean
+.PHONY: demo test check fuzz fuzz-readers fuzz-receive fuzz-worst cuts benchmark timing oracle bits canary paths load \
+	soak flood replays coexistence lowest mutants clean
 
 demo: $(VENV)/.installed
 	$(BIN)/slixmpp-e2e demo
@@ -59,7 +60,7 @@ oracle: $(VENV)/.installed
 bits: $(VENV)/.installed
 	$(BIN)/python -m tests.security.bits
 
-# 10,000 sends with something going wrong, and a search for what should have stayed secret.
+# 15,000 sends with something going wrong, and a search for what should have stayed secret.
 canary: $(VENV)/.installed
 	E2E_CANARIES=10000 $(PYTEST) -s --timeout=0 tests/security/test_canary.py
 
@@ -79,13 +80,28 @@ soak: $(VENV)/.installed
 flood: $(VENV)/.installed
 	$(BIN)/python -m tests.load.flood
 
+# Other plugins in the same client, slixmpp-omemo among them (which `make test` skips where it is not installed), and
+# servers that insist on each other's certificates.
+coexistence: $(VENV)/.installed
+	$(BIN)/pip install --quiet -r tests/coexistence/peers.txt
+	E2E_REQUIRE_PEERS=1 $(PYTEST) tests/coexistence tests/server/test_domains.py
+
+# The lowest versions of all that users may have, in a virtual environment of their own: what programs do most, and
+# what each extra is for.
+lowest:
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/pip install --quiet --constraint tests/lowest.txt --editable '.[test]'
+	$(VENV)-lowest/bin/python -m pytest -m "not ejabberd" tests/plugin tests/server/test_protected.py \
+		tests/server/test_plugins.py tests/stores/test_pkcs11.py tests/stores/test_ldap.py \
+		tests/stores/test_postgresql.py tests/stores/test_http_revocation.py tests/cli/test_demo.py
+
 # Whether a test notices when a check is turned round or taken out: hours. MODULES="freshness cms/asn1" for some of them;
 # stopped, it goes on where it was (.mutants). docs/mutants.md has the figures.
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutation $(MODULES)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

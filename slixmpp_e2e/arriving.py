@@ -151,7 +151,7 @@ class Arriving:
         self._decoy = Decoy(signer, to_datetime(self.account.now()))
 
     def __len__(self) -> int:
-        return len(self._claimed) + len(self._presence)
+        return len(self._claimed) + len(self._presence) + len(self._decoy)
 
     # ------------------------------------------------------------------ the first step
 

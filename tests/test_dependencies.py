@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 #: What only those need who work on the package.
-OURS = {"test", "lint", "docs"}
+OURS = {"test", "fuzz", "lint", "docs"}
 
 
 def bounds() -> dict[str, str]:

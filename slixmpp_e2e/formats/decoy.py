@@ -18,8 +18,8 @@ from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
 #: What a refusal has left out: reading the MIME header and the SignedData behind it; the SignedData; the larger half
-#: of it; or next to nothing but the verification, which all of them have left out.
-Missed = Literal["header", "object", "half", "verification"]
+#: of it; nothing but to hash the content and verify the signature, as all of those before; or only the latter.
+Missed = Literal["header", "object", "half", "verification", "signature"]
 
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
 _HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\n"
@@ -30,12 +30,20 @@ class Decoy:
 
     def __init__(self, signer: Signer, moment: datetime) -> None:
         self._pool = CertificatePool([signer.certificate])
+        self._key = signer.certificate.public_key
         self._whole = sign(b"a sample", signer, signing_time=moment, detached=True, certificates=False)
         self._half = certificates_only(())
         self._signed = parse_signed_data(self._whole)
 
+    def __len__(self) -> int:
+        return self._pool.size()
+
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
+        if missed == "signature":
+            info = self._signed.signer_infos[0]
+            info.scheme.verify(self._key, info.signature, info.signed_attributes)
+            return
         if missed in {"header", "half"}:  # with `_half` it takes as long as what is left of a SignedData
             mime.parse_entity(_HEADER)
         if missed == "half":

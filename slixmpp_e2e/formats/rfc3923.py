@@ -294,7 +294,9 @@ class Opener:
 
 def _missed(error: RemoteError, plaintext: bytes) -> Missed:
     """Return what was left out when a plaintext was refused, before a signature in it was verified."""
-    if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
+    if error.reason in _AFTER_READING:
+        return "signature"
+    if isinstance(error.__cause__, MalformedSignerInfoError):
         return "verification"
     if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):  # which has no header
         return "header"

@@ -129,7 +129,10 @@ def _decoded(text: str) -> str:
 
 
 def _unicode_domain(domain: str) -> str:
-    """Return the domain with U-labels where they and the A-labels are the same name, both ways."""
+    """Return the domain with U-labels where they and the A-labels are the same name, both ways.
+
+    Where U-labels may not stand together, all labels are A-labels: the name has one spelling, however it was written.
+    """
     if domain.startswith("["):
         return f"[{ipaddress.IPv6Address(domain[1:-1])}]"
     domain = domain.removesuffix(".")
@@ -137,9 +140,11 @@ def _unicode_domain(domain: str) -> str:
         return domain
     candidate = ".".join(_unicode_label(label) for label in domain.split("."))
     try:
-        return candidate if JID(candidate).bare == candidate else domain
-    except InvalidJID:  # the labels are allowed one by one, but not side by side (RFC 3454 6)
-        return domain
+        if JID(candidate).bare == candidate:
+            return candidate
+    except InvalidJID:  # letters that came later, or labels that are not allowed side by side (RFC 3454 6)
+        pass
+    return ".".join(_ascii_label(label) for label in domain.split("."))
 
 
 def _unicode_label(label: str) -> str:
@@ -149,6 +154,15 @@ def _unicode_label(label: str) -> str:
         decoded = label.encode("ascii").decode("idna")
         # IDNA 2003 can't express every A-label of IDNA 2008 ("ß"): what does not come back stays as it is.
         return decoded if decoded.encode("idna") == label.encode("ascii") else label
+    except UnicodeError:
+        return label
+
+
+def _ascii_label(label: str) -> str:
+    """Return the A-label of a U-label that comes back from it as it was; any other label as it is."""
+    try:
+        encoded = label.encode("idna")
+        return encoded.decode("ascii") if encoded.decode("idna") == label else label
     except UnicodeError:
         return label
 

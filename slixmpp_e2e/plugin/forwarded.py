@@ -150,6 +150,7 @@ class Forwarded:
         message = copy.message
         try:
             sender, recipient = JID(message.get("from", "")), JID(message.get("to", ""))
+            bare(sender), bare(recipient)  # whoever else it is has to be somebody, too
             names = [bare(read_jid(message.get(side, ""))) for side in _OURS[copy.kind]]
         except ValueError:
             raise MalformedError("a forwarded message without comparable addresses") from None

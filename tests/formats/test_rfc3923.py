@@ -503,7 +503,7 @@ class TestInsideAnEnvelope:
         text = enveloped(opaque(CONTENT, signer(juliet, scheme="rsa-sha1")), romeo)
         error = receiver.refuse(text)
         assert (error.reason, error.answer, error.concealed) == ("weak", DECRYPTION_FAILED, True)
-        assert receiver.decoy.calls == ["verification"]
+        assert receiver.decoy.calls == ["signature"]
 
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     def test_no_change_of_an_envelope_is_told_from_another(self, receiver, by_juliet, romeo, cipher):

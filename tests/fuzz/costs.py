@@ -13,6 +13,9 @@ from tests.fuzz.counting import CountingPool, count_with, counting
 from tests.fuzz.receiving import HEADER, Recipient
 from tests.fuzz.worst import worst_cases
 
+#: Seconds of CPU, and octets of Python's memory at the most at once, that a stanza of 2 MiB may cost.
+SECONDS, MEMORY = 1.0, 64 << 20
+PRIVATE_OPERATIONS, VERIFICATIONS = 4, 8
 #: They register what they make.
 MAKERS = (worst_encodings, worst_signers, worst_stanzas)
 
@@ -29,6 +32,12 @@ class Cost:
     #: Operations of private keys, and verifications of signatures of CMS.
     private: int
     verified: int
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it is within what it may be."""
+        keys = self.private <= PRIVATE_OPERATIONS and self.verified <= VERIFICATIONS
+        return keys and self.seconds <= SECONDS and self.memory <= MEMORY
 
     def __str__(self) -> str:
         return (

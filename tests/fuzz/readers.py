@@ -8,13 +8,16 @@ it raises is a finding.
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
+
+from cryptography import x509
 
 from slixmpp_e2e.certificates.announcement import Announcement
 from slixmpp_e2e.certificates.names import certificate_jids, request_jids
 from slixmpp_e2e.certificates.ocsp import OCSPResponse
-from slixmpp_e2e.certificates.path import PURPOSES, check_usage
+from slixmpp_e2e.certificates.path import PURPOSES, PathValidator, check_usage
 from slixmpp_e2e.certificates.policies import check_policies
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_urls import list_urls, responder_urls
@@ -57,8 +60,9 @@ from slixmpp_e2e.namespaces import CLIENT
 from slixmpp_e2e.outer import find_payload, read_outer, read_stanza
 from slixmpp_e2e.plugin.pubkeys import read_keyinfo, write_keyinfo
 from slixmpp_e2e.stanza import KINDS, Outer, parse_xml, serialise
+from tests.certificates.building import authority
 from tests.fuzz.corpora import Corpus, attribute, parsed
-from tests.pki import MOMENT, PKI
+from tests.pki import MOMENT, PKI, XMPP_ADDRESS
 
 Seeds = Callable[[Corpus], Iterable[bytes]]
 NOW = from_datetime(MOMENT)
@@ -82,6 +86,10 @@ class Readers:
         self._slow_keys = DecryptionKeys([(pki["romeo"].key, pki["romeo"].parsed)])
         self._issuers = [each.certificate for each in (pki.root, pki.intermediate)]
         self._leaf = pki["juliet"].certificate
+        self._issued, self._intermediate = pki["juliet"].parsed, pki.intermediate.parsed
+        constrains = x509.NameConstraints([x509.DirectoryName(self._leaf.subject)], None)
+        constrained = authority("Verona User CA", constrains)
+        self._paths = PathValidator([pki.root.certificate, constrained.certificate])
         juliet, romeo = read_jid("juliet@example.com"), read_jid("romeo@example.net")
         self._outer = {kind: Outer(kind, _TYPES[kind], "1", juliet, romeo) for kind in sorted(KINDS)}
         self.targets = {
@@ -168,6 +176,20 @@ class Readers:
                 check_usage(certificate, purpose)
         with suppress(CertificateError, *UNREADABLE):  # as `path` asks
             check_policies((certificate, *self._issuers))
+
+    def _path(self, data: bytes) -> None:
+        """It may be the end entity's, or a CA's that came along."""
+        found = read_certificate(data)
+        if found is None:
+            return
+        for certificate, hints in (
+            (found, [self._intermediate]),
+            (self._issued, [found, self._intermediate]),
+        ):
+            with suppress(CertificateError):
+                chain = self._paths.validate(certificate, hints, at=MOMENT)
+                assert chain[-1] == self._issuers[0]
+                assert chain[0] == certificate.certificate
 
     def _certificates(self, data: bytes) -> None:
         with suppress(CertificateError):
@@ -412,6 +434,24 @@ def _announcements(_corpus: Corpus) -> list[bytes]:
     ]
 
 
+def _constrained() -> list[bytes]:
+    """Return certificates of CAs that constrain names, of every kind."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Capulet")])
+    kinds = (
+        x509.DirectoryName(name),
+        x509.DNSName("example.com"),
+        x509.RFC822Name("example.com"),
+        x509.UniformResourceIdentifier("example.com"),
+        x509.IPAddress(ip_network("192.0.2.0/24")),
+        x509.OtherName(XMPP_ADDRESS, b"\x0c\x01a"),
+    )
+    return [
+        authority("Constrains", x509.NameConstraints(*constraints), issuer=None).der
+        for kind in kinds
+        for constraints in (([kind], None), (None, [kind]), ([kind, kinds[0]], [kinds[1]]))
+    ]
+
+
 def _base64(corpus: Corpus) -> list[bytes]:
     return [mime.encode_base64(each) for each in corpus["signed"]]
 
@@ -426,6 +466,7 @@ _SEEDS: dict[str, Seeds] = {
     "attribute": _all("attribute"),
     "announcement": _announcements,
     "certificate": _all("certificate"),
+    "path": lambda corpus: [*corpus["certificate"], *_constrained()],
     "certificates": _all("certificate"),
     "request": _all("request"),
     "crl": _all("crl"),

@@ -14,7 +14,7 @@ from tests.fuzz.readers import _SEEDS, Readers, Target
 from tests.fuzz.running import LONGEST, FindingError, run_target
 from tests.pki import PKI
 
-EXECUTIONS = int(os.environ.get("E2E_FUZZ_READERS", "250"))
+EXECUTIONS = int(os.environ.get("E2E_FUZZ_READERS", "100"))
 
 
 @pytest.fixture(scope="module")

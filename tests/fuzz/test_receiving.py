@@ -11,7 +11,7 @@ from tests.fuzz.__main__ import receive
 from tests.fuzz.receiving import Forger, Recipient
 from tests.fuzz.running import LONGEST, FindingError
 
-EXECUTIONS = int(os.environ.get("E2E_FUZZ_RECEIVE", "1500"))
+EXECUTIONS = int(os.environ.get("E2E_FUZZ_RECEIVE", "800"))
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.parties import Parties, make_parties
-from tests.fuzz.costs import Scales
+from tests.fuzz.costs import VERIFICATIONS, Scales
 from tests.fuzz.worst import LARGEST, worst_cases
 
-#: Seconds of CPU beside those of slixmpp's parser.
-SECONDS = 1.0
-#: Octets of Python's memory at the most at once, for a stanza of 2 MiB that slixmpp has parsed.
-MEMORY = 64 << 20
-PRIVATE_OPERATIONS, VERIFICATIONS = 4, 8
+#: Those that take most memory; `make fuzz-worst` looks at all.
+GREEDY = ("pieces of ciphertext", "quoted printable", "a long text", "large certificates with many names")
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +46,7 @@ async def test_nothing_costs_more_than_it_may(scales, cases):
     for name, wire in cases.items():
         assert len(wire) <= LARGEST, name
         cost = scales.weigh(wire)
-        assert cost.seconds <= SECONDS, name
-        assert cost.private <= PRIVATE_OPERATIONS, name
-        assert cost.verified <= VERIFICATIONS, name
+        assert cost.is_bounded, f"{name}: {cost}"
 
 
 async def test_the_cases_are_as_bad_as_they_say(scales, cases):
@@ -61,8 +56,10 @@ async def test_the_cases_are_as_bad_as_they_say(scales, cases):
 
 
 async def test_nothing_takes_more_memory_than_it_may(scales, cases):
-    for name, wire in cases.items():
-        assert scales.weigh(wire, memory=True).memory <= MEMORY, name
+    for name in GREEDY:
+        cost = scales.weigh(cases[name], memory=True)
+        assert cost.memory > len(cases[name]) / 2  # it was looked at
+        assert cost.is_bounded, f"{name}: {cost}"
 
 
 async def test_what_strangers_send_is_not_kept(scales, cases):

@@ -17,6 +17,7 @@ from typing import Any, Final
 from slixmpp import Iq, Message, Presence
 
 from tests.load.hostile import Arsenal
+from tests.load.people import PATIENCE
 from tests.server.clients import close, connect, new_client
 
 #: Older ones are forgotten.
@@ -61,7 +62,7 @@ async def attack(port: int, directory: Path, victim: str, rate: float, names: li
         for name in names:
             xmpp = new_client(f"{name}@localhost/{name}")
             stack.push_async_callback(close, xmpp)
-            await connect(xmpp, port)
+            await connect(xmpp, port, seconds=PATIENCE)
             xmpp.send_presence()
             attackers.append(Attacker(xmpp, Arsenal(directory, name, victim, captured), victim))
         sending = asyncio.create_task(_send(attackers, rate))

@@ -19,6 +19,8 @@ JULIET: Final = "juliet"
 LINES: Final[Mapping[str, str | None]] = MappingProxyType(
     {"clear": None, "rsa-2048": "rsa-2048", "rsa-2048-sqlite": "rsa-2048", "p-256": "p-256"}
 )
+#: Seconds for a login; a busy machine takes its time.
+PATIENCE: Final = 60.0
 #: What is measured is not the disk of an archive that holds a million messages.
 WITHOUT_ARCHIVE: Final = 'modules_disabled = { "s2s"; "tls"; "mam" }'
 
@@ -72,7 +74,7 @@ async def log_in(
     if LINES[line] is not None:
         # nobody collects what is refused, as `tests.server.protected` does: memory is measured here
         xmpp.register_plugin("e2e", options(directory, who, line, resource, **more), module=slixmpp_e2e)
-    await connect(xmpp, port)
+    await connect(xmpp, port, seconds=PATIENCE)
     xmpp.send_presence()
-    await round_trip(xmpp)
+    await round_trip(xmpp, seconds=PATIENCE)
     return xmpp

@@ -188,7 +188,9 @@ async def soak(
         if trace:
             stack.callback(tracemalloc.stop)
         for number in range(1, intervals + 1):
-            while not speaking.done() and found.arrived < messages * number // intervals:
+            while not speaking.done() and number > intervals * max(
+                found.arrived / messages, (time.monotonic() - begun) / (minutes * 60)
+            ):
                 await asyncio.sleep(0.05)
                 if trace and not tracemalloc.is_tracing() and found.arrived >= min(WARM_UP, messages // 2):
                     tracemalloc.start()

@@ -99,6 +99,14 @@ class TestBare:
         assert bare(address) == address
         assert JID(address).bare == address
 
+    def test_a_label_that_is_too_new_for_unicode_3_makes_its_neighbours_a_labels(self):
+        """Else one name would have two spellings: as it is written in a JID, and as in its URI."""
+        address = "juliet@xn--mnchen-3ya.xn--co8axa.de"
+        assert bare("juliet@münchen.xn--co8axa.de") == bare(address) == address
+        assert bare(uri_to_jid(jid_to_uri("juliet@münchen.xn--co8axa.de", "im"))) == address
+        with pytest.raises(ValueError, match="not written as it is compared"):
+            read_jid("juliet@straße.xn--co8axa.de")
+
     def test_a_label_that_its_neighbours_forbid_in_unicode_stays_as_it_is(self):
         address = bare("juliet@xn--4dbc.com")  # a Hebrew label beside a Latin one
         assert bare(address) == address

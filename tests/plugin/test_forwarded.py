@@ -123,6 +123,17 @@ async def test_a_carbon_of_a_protected_message_is_opened_once(juliet, romeo):
     assert juliet.failures.reasons == ["seen", "seen"]
 
 
+@pytest.mark.parametrize(("around", "side"), [("received", "from"), ("sent", "to")])
+@pytest.mark.parametrize("address", ["", "romeo@under_score..localhost", "romeo@" + "a" * 64 + ".example"])
+async def test_a_copy_of_what_is_from_or_to_nobody_is_refused(juliet, romeo, around, side, address):
+    inside = fromstring(sealed(romeo, BARE))
+    inside.set("to" if side == "from" else "from", BARE)
+    inside.set(side, address)
+    shown = juliet.unseal(wrapper(juliet, tostring(inside, encoding="unicode"), around=around))
+    assert shown is None or side == "to"  # as it is: we sent it
+    assert juliet.failures.reasons == ["malformed"]
+
+
 async def test_several_messages_in_one_wrapper_are_refused(juliet, romeo):
     inside = sealed(romeo, BARE)
     assert juliet.unseal(wrapper(juliet, inside + message(ROMEO, OURS))) is None

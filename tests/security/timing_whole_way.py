@@ -269,8 +269,9 @@ async def run(rounds: int, directory: Path, *, minutes: float = 1e9) -> list[Tab
         while missing > 0 and time.monotonic() < until:
             kept.add(clock(romeo, made.kinds, min(missing, _SLICE)))
             missing -= _SLICE
+        # how often each guess comes follows from how many rounds there are, so that a short run stays short.
         single = {guess: [stanza] for guess, stanza in enumerate(made.guesses)}
-        guesses = clock(romeo, single, max(rounds // 500, 2))
+        guesses = clock(romeo, single, max(rounds_of(kept.load()) // 500, 2))
     return [*tables(kept.load(), reasons), guesses_table(guesses, made.right)]
 
 

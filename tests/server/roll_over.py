@@ -22,8 +22,9 @@ from tests.pki import VALID_UNTIL, Entity
 from .clients import PATIENCE, Clients
 from .protected import protect
 
-#: Seconds between two stanzas of one side: with what it costs, some fifty a second.
-PAUSE: Final = 0.014
+#: Seconds between two stanzas of one side; fewer where it is late, so that there are fifty a second.
+PAUSE: Final = 0.02
+_LATE: Final = 0.002
 NAMES: Final = ("romeo", "juliet")
 
 
@@ -106,7 +107,7 @@ class Side:
     #: By the number of his message: how often the other one got it.
     delivered: Counter[int] = field(default_factory=Counter)
     #: What his program was told that did not leave, or was not taken.
-    failed: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
     rejected: set[int] = field(default_factory=set)
     #: What the other one's program was told, by reason.
     refused: Counter[str] = field(default_factory=Counter)
@@ -122,7 +123,7 @@ class Side:
 
     def lost(self) -> set[int]:
         """Return what was not delivered, without a word to him."""
-        return {*range(self.sent)} - {*self.delivered} - self.failed - self.rejected
+        return {*range(self.sent)} - {*self.delivered} - {*self.failed} - self.rejected
 
     def was_encrypted_to(self, entity: Entity, *, after: float) -> int:
         """Return how many stanzas that left after a moment were encrypted to a certificate."""
@@ -161,7 +162,7 @@ class Conversation:
             self._changed.set()
 
         def fail(failure: Any) -> None:
-            side.failed.add(int(failure.stanza["body"]))
+            side.failed[int(failure.stanza["body"])] = str(failure.error)
             self._changed.set()
 
         def reject(rejection: Any) -> None:
@@ -185,12 +186,14 @@ class Conversation:
         side.xmpp.add_event_handler("e2e_error", refuse)
 
     async def _talk(self, side: Side) -> None:
+        due = now()
         while True:
             message = side.xmpp.make_message(f"{other(side.name)}@localhost/x", str(side.sent), mtype="chat")
             message["id"] = f"{side.name}-{side.sent}"
             side.sent += 1
             message.send()
-            await asyncio.sleep(PAUSE)
+            due += PAUSE
+            await asyncio.sleep(max(_LATE, due - now()))
 
     @asynccontextmanager
     async def going_on(self, *, patience: float = PATIENCE) -> AsyncIterator[None]:

@@ -61,7 +61,7 @@ async def test_new_keys_on_both_sides(talk, office, chance):
             office.issue(name)
             await talk.renew(name)
             issued[name] += 1
-            await asyncio.sleep(chance.uniform(0, 0.2))
+            await asyncio.sleep(chance.uniform(0.02, 0.2))
     check(talk)
     for name, side in talk.sides.items():
         serials = [serial for serial, _ in side.signed_with]
@@ -75,7 +75,7 @@ async def test_certificates_expire_and_others_were_there_in_time(talk, office, c
     ended = []
     async with talk.going_on():
         for _ in range(ROUNDS):
-            end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+            end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
             short = {name: office.issue(name, until=end) for name in NAMES}
             for name in NAMES:
                 await talk.renew(name)
@@ -83,7 +83,7 @@ async def test_certificates_expire_and_others_were_there_in_time(talk, office, c
             for name in NAMES:
                 office.issue(name)
                 await talk.renew(name)
-                await asyncio.sleep(chance.uniform(0, 0.2))
+                await asyncio.sleep(chance.uniform(0.02, 0.2))
             ended.append((await until(end), short))
             await asyncio.sleep(0.2)
     check(talk, late=ROUNDS)
@@ -121,11 +121,11 @@ async def test_certificates_are_revoked_and_others_were_there_in_time(talk, offi
             for name in NAMES:
                 new[name] = office.issue(name)
                 await talk.renew(name)
-                await asyncio.sleep(chance.uniform(0, 0.2))
+                await asyncio.sleep(chance.uniform(0.02, 0.2))
             office.revoke(*old.values())
             for name in chance.sample(NAMES, len(NAMES)):
                 ended.append((await talk.look_up(name), {other(name): old[other(name)]}))
-                await asyncio.sleep(chance.uniform(0, 0.2))
+                await asyncio.sleep(chance.uniform(0.02, 0.2))
             old = new
         await asyncio.sleep(0.2)
     check(talk, late=ROUNDS)

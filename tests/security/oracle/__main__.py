@@ -53,6 +53,7 @@ async def attack(
     attacker.repeats_the_first = remembers
     attacker.sent = 0
     attacker.heard.clear()
+    scene.failures.received.clear()
     started = time.monotonic()
     with weakness or NOBODY():
         recovered = await chosen.run(scene, effort)

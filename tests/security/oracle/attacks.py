@@ -174,11 +174,13 @@ async def _manger(
     powers = [2**each for each in range(1, 17)]
     first = powers[(await are_small(powers)).index(False)]
     multiples = [((modulus + bound) // bound + each) * (first // 2) for each in range(257)]
-    while True in (answers := await are_small(multiples[:_BATCH])) or multiples[_BATCH:]:
-        if True in answers:
-            break
+    second = 0
+    while multiples and not second:
+        answers = await are_small(multiples[:_BATCH])
+        second = multiples[answers.index(True)] if True in answers else 0
         multiples = multiples[_BATCH:]
-    second = multiples[answers.index(True)]
+    if not second:
+        return 0, bound  # what it heard contradicts itself
     low, high = -(-modulus // second), (modulus + bound) // second
     while low < high and queries > 0:
         multiple = 2 * bound // (high - low) * low // modulus

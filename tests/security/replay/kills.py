@@ -150,7 +150,6 @@ class Kills:
         self._note()
         lost = self._taken_in() - before - (self.fates.accepted.total() - accepted)
         self.fates.cut_off_by_a_kill[lost] += 1
-        self.fates.counts["judged"] += len(self._lines) - 1 if self._lines else 0
 
     def _say(self, numbers: list[int]) -> None:
         """Send them all at once: how much of that the program reads at a time is its system's choice."""

@@ -60,6 +60,7 @@ def options(directory: Path) -> dict[str, Any]:
         "trust_anchors": directory / "root.pem",
         "peer_certificates": directory / "peers",
         "policy": {"*": "sign"},
+        "window": 86_400,  # nothing becomes too old: what stops a replay is the record alone
         "store": SQLiteStore(directory / "killed.db", entries_per_signer=ENTRIES),
     }
 

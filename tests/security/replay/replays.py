@@ -15,7 +15,8 @@ from slixmpp_e2e.leaving import Format
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.accounts import Clock
-from tests.security.replay.disguises import Replay, disguise
+from tests.security.replay.again import Replay
+from tests.security.replay.disguises import disguise
 from tests.security.replay.loot import KINDS, Loot, write
 from tests.security.replay.race import CLIENTS, Heat
 from tests.security.replay.wire import READER
