@@ -2,6 +2,7 @@
 
 import pytest
 
+from slixmpp_e2e.cms.signatures import SignatureScheme
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data
 from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.formats import decoy as module
@@ -18,14 +19,16 @@ def decoy(juliet) -> Decoy:
 @pytest.mark.parametrize(
     ("missed", "done"),
     [
-        ("header", ["header", "whole", "verification"]),
-        ("object", ["whole", "verification"]),
-        ("half", ["header", "half", "verification"]),
-        ("verification", ["verification"]),
+        ("header", ["header", "whole", "verification", "signature"]),
+        ("object", ["whole", "verification", "signature"]),
+        ("half", ["header", "half", "verification", "signature"]),
+        ("verification", ["verification", "signature"]),
+        ("signature", ["signature"]),
     ],
 )
 def test_what_was_left_out_is_done(decoy, monkeypatch, missed, done):
-    calls, parse_entity, verify = [], mime.parse_entity, Decoy.verify
+    calls: list[str] = []
+    parse_entity, verify, verify_signature = mime.parse_entity, Decoy.verify, SignatureScheme.verify
     names = {decoy._whole: "whole", decoy._half: "half"}
 
     def header(data):
@@ -42,6 +45,11 @@ def test_what_was_left_out_is_done(decoy, monkeypatch, missed, done):
         assert data == b"refused"
         verify(self, data)
 
+    def signature(self, *arguments):
+        calls.append("signature")
+        verify_signature(self, *arguments)
+
+    monkeypatch.setattr(SignatureScheme, "verify", signature)
     monkeypatch.setattr(mime, "parse_entity", header)
     monkeypatch.setattr(module, "parse_signed_data", read)
     monkeypatch.setattr(Decoy, "verify", verification)

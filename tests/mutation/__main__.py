@@ -13,6 +13,7 @@ import argparse
 import gc
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,8 @@ from tests.mutation.session import (
 )
 
 KEPT: Final = ROOT / ".mutants"
+#: What ends a test that never would.
+_TIMES_UP: Final = (signal.SIGALRM, signal.SIGPROF)
 #: What every child needs, imported once.
 _WARM: Final = (asn1crypto.x509, cryptography.x509, hypothesis.strategies, slixmpp)
 
@@ -167,7 +170,7 @@ class Module:
         return compile(mutate(self._source, mutant), str(self._path), "exec", dont_inherit=True)
 
     def _note(self, mutant: Mutant, code: int) -> None:
-        outcome = "survived" if code == SURVIVED else "timeout" if code == -14 else "killed"  # SIGALRM
+        outcome = "survived" if code == SURVIVED else "timeout" if -code in _TIMES_UP else "killed"
         self.results[mutant.name] = [outcome, mutant.digest]
         if outcome == "survived":
             print(f"  {self.name}:{mutant.line} {mutant.name}", flush=True)
