@@ -95,8 +95,8 @@ lowest:
 		tests/server/test_plugins.py tests/stores/test_pkcs11.py tests/stores/test_ldap.py \
 		tests/stores/test_postgresql.py tests/stores/test_http_revocation.py tests/cli/test_demo.py
 
-# Whether a test notices when a check is turned round or taken out: hours. MODULES="freshness cms/asn1" for some of them;
-# stopped, it goes on where it was (.mutants). docs/mutants.md has the figures.
+# Whether a test notices when a check is turned round or taken out. MODULES="freshness cms/asn1" for some of them; stopped,
+# it goes on where it was (.mutants). docs/mutants.md has the figures.
 mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutation $(MODULES)
 
