@@ -1,9 +1,9 @@
-"""What is never protected, whatever is asked for (RFC 3923 2, ARCHITECTURE invariant 6)."""
+"""How an outer stanza is written, and what never gets one, whatever is asked for (RFC 3923 2)."""
 
 import pytest
 from slixmpp.jid import JID
 
-from slixmpp_e2e.outer import never_protected
+from slixmpp_e2e.outer import never_protected, write_outer
 
 TYPES = {
     "message": ["normal", "chat", "headline"],
@@ -38,3 +38,10 @@ def test_rooms_subscriptions_and_errors_are_never_protected(kind, type_):
 )
 def test_a_type_of_another_kind_means_nothing_here(kind, type_):
     assert never_protected(kind, type_, JID("juliet@example.com")) is None
+
+
+def test_text_is_escaped_and_in_a_cdata_section_where_that_is_asked_for():
+    written = write_outer("message", {"to": "juliet@example.com"}, "a<b>]]>&")
+    assert "a&lt;b&gt;]]&gt;&amp;" in written
+    section = write_outer("message", {"to": "juliet@example.com"}, "a<b>]]>&", cdata=True)
+    assert "<![CDATA[a<b>]]]]><![CDATA[>&]]>" in section

@@ -223,6 +223,10 @@ class TestReading:
         ("allowed", "refused"),
         [
             (b"<x>" * 64 + b"</x>" * 64, b"<x>" * 65 + b"</x>" * 65),
+            (
+                b"<x>" + b"<y/>" * 200 + b"<x>" * 63 + b"</x>" * 64,
+                b"<x>" + b"<y/>" * 200 + b"<x>" * 64 + b"</x>" * 65,
+            ),
             (b"<x>" + b"<y/>" * 19_999 + b"</x>", b"<x>" + b"<y/>" * 20_000 + b"</x>"),
             (
                 b"<x " + b" ".join(b"a%d=''" % number for number in range(64)) + b"/>",
@@ -232,7 +236,7 @@ class TestReading:
             (b"<x " + b"a" * 1024 + b"=''/>", b"<x " + b"a" * 1025 + b"=''/>"),
             (b"<x>" + b"x" * (MAX_OCTETS - 7) + b"</x>", b"<x>" + b"x" * (MAX_OCTETS - 6) + b"</x>"),
         ],
-        ids=["depth", "elements", "attributes", "name", "attribute name", "octets"],
+        ids=["depth", "depth after others", "elements", "attributes", "name", "attribute name", "octets"],
     )
     def test_there_are_limits(self, allowed, refused):
         parse_xml(allowed)

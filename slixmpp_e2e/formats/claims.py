@@ -31,11 +31,6 @@ class ClaimedKeys:
     def __len__(self) -> int:
         return len(self._arrived) + len(self._archived)
 
-    def is_new(self, encrypted_key: bytes) -> bool:
-        """Tell whether a key has not come before, neither live nor from an archive."""
-        key = SHA256.digest(encrypted_key)
-        return key not in self._arrived and key not in self._archived
-
     def claim(self, encrypted_key: bytes, der: bytes) -> bool:
         """Take note of a key that arrives; return whether it is new.
 

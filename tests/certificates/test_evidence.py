@@ -123,6 +123,14 @@ class TestAsking:
         for until, count in ((LISTED + DAY, 1), (MOMENT + SOON / 2, 1), (MOMENT + 2 * SOON, 0)):
             assert self.wanted(path, response(middle, leaf, until=until), response(root, middle)) == count
 
+    def test_what_ends_in_a_quarter_of_an_hour_is_not_wanted_yet(self, root, middle, leaf, path):
+        for until, count in ((timedelta(minutes=15), 0), (timedelta(minutes=14, seconds=59), 1)):
+            found = response(middle, leaf, until=MOMENT + until), response(root, middle)
+            checker, told = checker_with(*found, sources=[Source()]), []
+            checker.on_wanted = lambda told=told: told.append(1)
+            checker.check(path, at=MOMENT)
+            assert len(told) == count
+
     def test_of_who_was_revoked_nothing_is_wanted_unless_it_may_be_taken_back(self, middle, leaf, path):
         hold = x509.ReasonFlags.certificate_hold
         assert self.wanted(path, response(middle, leaf, answers.REVOKED)) == 0

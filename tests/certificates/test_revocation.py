@@ -139,7 +139,7 @@ class TestSigner:
     def test_a_key_that_signs_nothing_has_signed_no_list(self, root):
         key = x25519.X25519PrivateKey.generate()
         same_name = certificate(key, [], subject="Root", issuer=root)
-        assert not RevocationList.from_der(revocation_list(root)).is_signed_by(same_name)
+        assert RevocationList.from_der(revocation_list(root)).is_signed_by(same_name) is False
 
     def test_one_changed_bit_makes_it_worthless(self, root, leaf):
         der = revocation_list(root, leaf)
@@ -327,6 +327,11 @@ class TestReading:
         with pytest.raises(CertificateError, match="octets"):
             RevocationLists().add(der)
 
+    def test_of_32_megabytes_none_is_read(self):
+        for more, refused in ((0, "not a revocation list"), (1, "33554433 octets")):
+            with pytest.raises(CertificateError, match=refused):
+                RevocationList.from_der(bytes(32 * 1024 * 1024 + more))
+
     def test_one_that_does_not_say_how_long_it_counts_is_refused(self, root):
         der = revocation_list(root, until=VALID_UNTIL)
         until = b"\x17\x0d491231000000Z"
@@ -441,6 +446,28 @@ class TestPath:
         assert checker.check(path, at=MOMENT + timedelta(seconds=31)).state is EXPIRED
         checker.lists.add(revocation_list(middle, below, number=2))
         assert checker.check(path, at=MOMENT + timedelta(seconds=31)).state is REVOKED
+
+    def test_an_answer_is_kept_for_a_minute(self, root, middle, path):
+        checker = RevocationChecker()
+        for der in (revocation_list(root), revocation_list(middle)):
+            checker.lists.add(der)
+        first = checker.check(path, at=MOMENT)
+        assert checker.check(path, at=MOMENT) is first
+        assert checker.check(path, at=MOMENT + timedelta(seconds=60)) is first
+        assert checker.check(path, at=MOMENT + timedelta(seconds=61)) is not first
+        assert checker.size() == 1 + checker.lists.size() + checker.responses.size()
+        assert checker.lists.size() >= 2
+
+    def test_a_list_that_came_along_has_64_kilobytes_at_the_most(self, root, middle, below, path):
+        def of(padding: int) -> bytes:
+            extra = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), bytes(padding))
+            return revocation_list(middle, below, extensions=[(extra, False)], key=middle.key)
+
+        for size, state in ((65_536, REVOKED), (65_537, UNKNOWN)):
+            # an ECDSA signature has one of several lengths: another one is made until it fits
+            made = (of(size - len(of(60_000)) + 60_000) for _ in range(500))
+            der = next(each for each in made if len(each) == size)
+            assert self.check(path, hints=[revocation_list(root), der]).state is state
 
     def test_lists_that_came_along_count_if_they_verify(self, root, middle, below, path):
         hints = [revocation_list(root), revocation_list(middle, below)]

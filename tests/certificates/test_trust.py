@@ -233,6 +233,16 @@ class TestRevocation:
         assert judge(self.judging(store, own, "hard", lists, pins=pinned(own)), own).trust is Trust.PINNED
 
 
+class TestMemory:
+    def test_all_that_is_remembered_is_counted(self, store, root, leaf):
+        paths, checker = PathValidator([root.certificate]), RevocationChecker("soft")
+        for options in ({}, {"revocation": checker}):
+            judging = Authority(store, paths=paths, **options)
+            judge(judging, leaf)
+            assert paths.size() == 1
+            assert judging.size() == 2 + checker.size()
+
+
 class TestNames:
     @pytest.mark.requirement("3923-6.3-10", "3923-6.3-11")
     @pytest.mark.parametrize(

@@ -280,6 +280,8 @@ def test_the_century_of_a_utctime_turns_at_fifty(text: str, year: int) -> None:
         (asn1.UTC_TIME, b"261120083015+0000"),
         (asn1.UTC_TIME, b"261120083015"),
         (asn1.UTC_TIME, b"261120083015X"),
+        (asn1.UTC_TIME, b"261120083015\0"),
+        (asn1.GENERALIZED_TIME, b"20261120083015\0"),
         (asn1.UTC_TIME, b"20261120083015Z"),
         (asn1.UTC_TIME, b"261320083015Z"),
         (asn1.UTC_TIME, b"260229083015Z"),

@@ -18,6 +18,7 @@ from slixmpp_e2e.cms.certificates import (
     LARGEST,
     CertificatePool,
     ParsedCertificate,
+    is_affordable,
     read_certificate,
     read_certificates,
 )
@@ -288,6 +289,41 @@ def test_what_is_too_large_to_be_a_certificate_is_not_read_and_not_remembered(pk
     size = pool.size()
     assert pool.parse(too_large) is None
     assert pool.size() == size
+
+
+def test_the_largest_certificate_is_read_and_remembered(pki: PKI) -> None:
+    def of(*sizes: int) -> bytes:
+        names = [tlv(CONTEXT + 2, b"a" * size) for size in sizes]
+        return _with_extension(pki.intermediate, ("2.5.29.17", sequence(*names)))
+
+    number = (LARGEST - len(of(60))) // 62  # a name of 60 has 62 octets
+    missing = LARGEST - len(of(*[60] * number, 1))
+    largest, larger = (of(*[60] * number, 1 + missing + more) for more in (0, 1))
+    assert (len(largest), len(larger)) == (16_384, 16_385)
+    pool = CertificatePool()
+    assert pool.parse(larger) is None
+    assert pool.size() == 0
+    assert pool.parse(largest) is not None
+    assert pool.size() == 1
+
+
+@pytest.mark.parametrize(
+    ("modulus", "exponent", "affordable"),
+    [
+        (1 << 8191, 17, True),
+        (1 << 8192, 17, False),
+        (1 << 2047, 1 << 63, True),
+        (1 << 2047, 1 << 64, False),
+    ],
+)
+def test_a_key_of_unusual_size_is_a_way_to_burn_our_time(
+    modulus: int, exponent: int, affordable: bool
+) -> None:
+    assert is_affordable(rsa.RSAPublicNumbers(exponent | 1, modulus | 1).public_key()) is affordable
+
+
+def test_a_key_of_another_kind_is_not(pki: PKI) -> None:
+    assert all(is_affordable(pki[name].key.public_key()) for name in ("p-256", "ed25519", "x25519", "juliet"))
 
 
 def test_an_odd_certificate_is_none_where_warnings_are_errors(pki: PKI) -> None:

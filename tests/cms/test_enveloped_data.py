@@ -87,6 +87,12 @@ def test_each_recipient_can_decrypt(pki: PKI, cipher: ContentCipher, count: int)
         assert decrypted.certificate.der == entity.der
 
 
+def test_65_recipients_are_too_many(pki: PKI) -> None:
+    data = encrypt(CONTENT, _to(pki["juliet"]) * 65)
+    with pytest.raises(MalformedError, match="more than 64"):
+        parse_enveloped_data(data)
+
+
 @given(content=st.binary(max_size=3000), name=st.sampled_from(["aes128-cbc", "aes256-gcm"]))
 def test_content_is_any_octets(romeo: Entity, content: bytes, name: str) -> None:
     data = encrypt(content, _to(romeo), cipher=CIPHERS_BY_NAME[name])

@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from slixmpp_e2e.cms.asn1 import (
+    BIT_STRING,
     CONSTRUCTED,
     CONTEXT,
     GENERALIZED_TIME,
@@ -258,6 +259,9 @@ def _forms(entity: Entity) -> dict[str, bytes]:
         "something in the name": replace(kari, recipients=((key_id(entity, integer(1)), wrapped),)).encode(),
         "65 recipients": replace(kari, recipients=kari.recipients * 65).encode(),
         "nothing inside": tlv(CONSTRUCTED + 1, b""),
+        "something behind the ephemeral key": kari.encode(
+            originator=tlv(CONSTRUCTED + 1, kari.algorithm, tlv(BIT_STRING, b"\0", kari.ephemeral), NULL)
+        ),
         "the ephemeral key cut off": kari.encode(originator=tlv(CONSTRUCTED + 1, point)),
     }
 

@@ -33,6 +33,21 @@ def test_a_scheme_verifies_what_it_signs(pki: PKI, name: str) -> None:
             scheme.verify(key.public_key(), bad, _DATA)
 
 
+@pytest.mark.parametrize(
+    ("name", "dotted"),
+    [
+        ("rsa-sha256", "1.2.840.113549.1.1.1"),
+        ("rsa-pss-sha256", "1.2.840.113549.1.1.10"),
+        ("ecdsa-sha256", "1.2.840.10045.4.3.2"),
+        ("ecdsa-sha384", "1.2.840.10045.4.3.3"),
+        ("ecdsa-sha512", "1.2.840.10045.4.3.4"),
+        ("ed25519", "1.3.101.112"),
+    ],
+)
+def test_a_scheme_is_called_as_others_call_it(name: str, dotted: str) -> None:
+    assert Reader(SCHEMES[name].algorithm_identifier).enter().element() == oid(dotted)
+
+
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_scheme_refuses_keys_of_another_kind(pki: PKI, name: str) -> None:
     signature = SCHEMES[name].sign(_keys(pki, name).key, _DATA)

@@ -36,6 +36,17 @@ def test_a_change_is_refused_wherever_the_first_one_came_from():
     assert not claims.claim(b"archived", b"changed")
 
 
+def test_unless_it_is_asked_for_nothing_is_shown_again_and_nothing_kept_silent():
+    keys = ClaimedKeys()
+    keys.claim(b"key", b"object")
+    claims, error = Claims(keys), SignatureError("bad", reason="invalid")
+    assert not claims.claim(b"key", b"object")
+    claims.__exit__(SignatureError, error, None)
+    assert not error.silent
+    assert Claims(keys, show_repeated=True).claim(b"key", b"object")
+    assert not Claims(keys, show_repeated=True).claim(b"key", b"changed")
+
+
 def test_it_is_known_which_object_bore_a_key():
     claims = ClaimedKeys()
     claims.claim(b"key", b"object")

@@ -73,6 +73,18 @@ def read(opened: Opened, around: Outer) -> tuple[rfc3923.Opened, Content]:
     return found, read_content(found.content, around, signing_time=found.signer.signing_time)
 
 
+def test_sha1_is_a_matter_of_policy(juliet: Entity, romeo: Entity) -> None:
+    text = clear_signed(message_cpim(), signer(juliet, scheme="rsa-sha1")).decode()
+    opened = carrying(
+        text.replace('micalg="sha-256"', 'micalg="sha1"').replace("micalg=sha-256", "micalg=sha1"), romeo
+    )
+    inside = signed_text(read_stanza(opened, outer()).stanza)
+    with pytest.raises(SignatureError) as caught:
+        open_signed(inside, opened, CertificatePool())
+    assert (caught.value.reason, caught.value.answer) == ("weak", DECRYPTION_FAILED)
+    assert open_signed(inside, opened, CertificatePool(), allow_sha1=True).signer.scheme.name == "rsa-sha1"
+
+
 def sealed(pki: PKI, xml: str, **options) -> Element:
     """What juliet signs and encrypts."""
     by, to = signer(pki["juliet"], *chain(pki)), Sealing(pki["romeo"].parsed, AES256_CBC)

@@ -392,6 +392,9 @@ class TestWhatIsNotSignedInClear:
             CONTENT, der.replace(issuer, flipped(issuer, -1)), micalg="sha-256", boundary="next"
         )
         assert receiver.open(text).content == CONTENT
+        opaque_der = signed_der(CONTENT, signer(juliet, pki.intermediate))
+        changed_der = opaque_der.replace(issuer, flipped(issuer, -1))
+        assert receiver.open(mime.pkcs7_mime(changed_der, "signed-data", binary=False)).content == CONTENT
 
     def test_nothing_follows_a_signed_object(self, receiver, by_juliet):
         der = signed_der(CONTENT, by_juliet)

@@ -13,6 +13,7 @@ import argparse
 import gc
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,10 +45,10 @@ from tests.mutation.session import (
 )
 
 KEPT: Final = ROOT / ".mutants"
+#: What ends a test that never would.
+_TIMES_UP: Final = (signal.SIGALRM, signal.SIGPROF)
 #: What every child needs, imported once.
 _WARM: Final = (asn1crypto.x509, cryptography.x509, hypothesis.strategies, slixmpp)
-#: Outside of functions nothing says which tests matter: at most so many, the quickest of each file.
-_OF_EACH_FILE: Final = 40
 
 
 class Module:
@@ -123,16 +124,21 @@ class Module:
         return self._first(going)
 
     def _first(self, tests: Iterable[str]) -> list[str]:
-        """Return the quickest of some tests, those for the same part of the package before the others."""
-        part = "".join(f"{each}/" for each in self.name.split("/")[:-1])
-        found, left = [], self._seconds
-        for test in sorted(
-            tests, key=lambda each: (f"tests/{part}" not in each, self._tests[each]["seconds"])
-        ):
-            left -= self._tests[test]["seconds"]
-            if left < 0 and found:
-                break
-            found.append(test)
+        """Return the quickest of some tests: those for the same part of the package, then as many others."""
+        directory, _, name = self.name.rpartition("/")
+        part = f"tests/{directory}/" if directory else f"tests/test_{name}"
+        found: list[str] = []
+        groups: dict[bool, list[str]] = {True: [], False: []}
+        for test in sorted(tests, key=lambda each: self._tests[each]["seconds"]):
+            groups[test.startswith(part)].append(test)
+        left = 0.0
+        for group in groups.values():
+            left = max(left, 0.0) + self._seconds / 2
+            for test in group:
+                left -= self._tests[test]["seconds"]
+                if left < 0 and found:
+                    break
+                found.append(test)
         return found
 
     def check_imported(self, mutant: Mutant) -> None:
@@ -143,19 +149,10 @@ class Module:
 
     def _run_imported(self, mutant: Mutant, code: CodeType) -> int:
         import_changed(self._path, code)
-        by_file: dict[str, list[str]] = {}
-        for test in sorted(self._tests, key=lambda each: self._tests[each]["seconds"]):
-            if self.name in self._tests[test]["lines"]:
-                by_file.setdefault(test.partition("::")[0], []).append(test)
-        own = f"test_{self.name.rpartition('/')[2]}.py"
-        through = set(self._through(mutant)) if mutant.inside else set()
-        tests = self._first(
-            through
-            or {
-                test
-                for name, group in by_file.items()
-                for test in (group if name.endswith(own) else group[:_OF_EACH_FILE])
-            }
+        tests = self._through(mutant) if mutant.inside else []
+        own = f"test_{self.name.rpartition('/')[2]}.py::"  # may look at what is made when it is imported, and no more
+        tests = tests or self._first(
+            test for test, entry in self._tests.items() if self.name in entry["lines"] or own in test
         )
         outcome = KILLED  # also where nothing can be imported any more
 
@@ -173,7 +170,7 @@ class Module:
         return compile(mutate(self._source, mutant), str(self._path), "exec", dont_inherit=True)
 
     def _note(self, mutant: Mutant, code: int) -> None:
-        outcome = "survived" if code == SURVIVED else "timeout" if code == -14 else "killed"  # SIGALRM
+        outcome = "survived" if code == SURVIVED else "timeout" if -code in _TIMES_UP else "killed"
         self.results[mutant.name] = [outcome, mutant.digest]
         if outcome == "survived":
             print(f"  {self.name}:{mutant.line} {mutant.name}", flush=True)

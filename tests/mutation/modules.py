@@ -20,8 +20,6 @@ MODULES: Final = (
     "cms/certificates",
     "certificates/names",
     "certificates/path",
-    "certificates/links",
-    "certificates/name_constraints",
     "certificates/policies",
     "certificates/trust",
     "certificates/revocation",

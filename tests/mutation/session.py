@@ -33,9 +33,11 @@ NOT_REPLACED: Final = 3
 #: Something is wrong with this program, and not with what it tries.
 BROKEN: Final = 4
 _MEMORY: Final = 6 << 30
-#: What a test may take, in seconds: this, and so many times what it took unchanged.
+#: What a test may take, in seconds of the processor: this, and so many times what it took unchanged. By the clock it
+#: may take longer, as others may be at work on the machine.
 _GRACE: Final = 4.0
 _FACTOR: Final = 6.0
+_STUCK: Final = 120.0
 
 OPTIONS: Final = (
     "-qq",
@@ -99,8 +101,10 @@ def skips(item: pytest.Item, following: pytest.Item) -> bool | None:
 def judge(items: list[pytest.Item], seconds: list[float]) -> int:
     """Run tests until one fails; each may take some time more than it does unchanged, then the process ends."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for item, following, usual in zip(items, [*items[1:], *items[-1:]], seconds, strict=True):
-        signal.setitimer(signal.ITIMER_REAL, _GRACE + _FACTOR * usual)
+        signal.setitimer(signal.ITIMER_PROF, _GRACE + _FACTOR * usual)
+        signal.setitimer(signal.ITIMER_REAL, _STUCK)
         if not passes(item, following):
             return KILLED
     return SURVIVED

@@ -345,3 +345,12 @@ class TestWhomItIsFrom:
     def test_an_address_that_can_not_be_compared_is_nobodys(self, receiver, sender, archived):
         error = refusal(receiver, "", outer(sender=JID(sender)), archived=archived)
         assert (type(error), error.reason) == (SignatureError, "name-mismatch")
+
+
+class TestInTwoSteps:
+    def test_what_nobody_could_answer_for_may_come_again(self, sender, receiver):
+        text = protect(sender)
+        judged = receiver.judge(text, outer())
+        assert refusal(receiver, text).reason == "seen"
+        receiver.release(judged)
+        assert unprotect(receiver, text).report.authenticated
