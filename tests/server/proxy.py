@@ -232,7 +232,7 @@ class _Link:
         _, target = self._ends(direction)
         if target.transport is not None:
             if self.cut_at_end and direction == "to_clients":
-                self.client.reset()  # not before: who comes back at once might be ahead of what the server still reads
+                self.client.reset()  # not before: else it might be back before all was read
             elif not self.cut_at_end:
                 target.transport.close()
         elif self._connecting is not None:
