@@ -220,17 +220,20 @@ class _Link:
         self._cut_at_end()
 
     def _cut_at_end(self) -> None:
-        if _WHOLE.search(self.recorded["from_clients"][-200:]):
-            self.swallowing.add("to_clients")
+        if "from_clients" not in self.swallowing and _WHOLE.search(self.recorded["from_clients"][-200:]):
+            self.swallowing |= {"to_clients", "from_clients"}
             if self.server.transport is not None and self.server.transport.can_write_eof():
-                self.server.transport.write_eof()  # it reads all of it, and closes
-            self.client.reset()
+                self.server.transport.write_eof()  # it reads all of it, and closes: see `lost`
+            else:
+                self.client.reset()
 
     def lost(self, direction: Direction) -> None:
         """End the other side too, after what it still has to write."""
         _, target = self._ends(direction)
         if target.transport is not None:
-            if not self.cut_at_end:
+            if self.cut_at_end and direction == "to_clients":
+                self.client.reset()  # not before: else it might be back before all was read
+            elif not self.cut_at_end:
                 target.transport.close()
         elif self._connecting is not None:
             self._connecting.cancel()
