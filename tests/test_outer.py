@@ -3,7 +3,8 @@
 import pytest
 from slixmpp.jid import JID
 
-from slixmpp_e2e.outer import never_protected, write_outer
+from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.outer import never_protected, read_outer, read_stanza, write_outer
 
 TYPES = {
     "message": ["normal", "chat", "headline"],
@@ -45,3 +46,27 @@ def test_text_is_escaped_and_in_a_cdata_section_where_that_is_asked_for():
     assert "a&lt;b&gt;]]&gt;&amp;" in written
     section = write_outer("message", {"to": "juliet@example.com"}, "a<b>]]>&", cdata=True)
     assert "<![CDATA[a<b>]]]]><![CDATA[>&]]>" in section
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reason"),
+    [
+        ("to='nurse@example.com' from='romeo@example.net'", "other-recipient"),
+        ("to='example.com' from='romeo@example.net'", "other-recipient"),
+        ("to='juliet@ᴬ.example' from='romeo@example.net'", "other-recipient"),
+        ("to='juliet@example.com' from='ᴬlice@example.net'", "name-mismatch"),
+    ],
+)
+def test_what_is_for_somebody_else_or_from_nobody_is_refused(addresses, reason):
+    stanza = read_stanza(f"<message {addresses}/>")
+    with pytest.raises(SignatureError) as caught:
+        read_outer(stanza, {"juliet@example.com"})
+    assert caught.value.reason == reason
+
+
+def test_without_addresses_it_is_between_us_and_our_account_where_that_is_one():
+    stanza = read_stanza("<message/>")
+    found = read_outer(stanza, {"juliet@example.com"})
+    assert (found.sender, found.recipient) == (JID("juliet@example.com"), JID("juliet@example.com"))
+    with pytest.raises(SignatureError):
+        read_outer(stanza, {"juliet@example.com", "nurse@example.com"})

@@ -233,6 +233,14 @@ class TestRevocation:
         assert judge(self.judging(store, own, "hard", lists, pins=pinned(own)), own).trust is Trust.PINNED
 
 
+class TestWithoutPaths:
+    def test_a_pin_counts_though_nothing_can_be_known_of_revocation(self, store, root, leaf):
+        checker = RevocationChecker("hard")
+        checker.lists.add(revocation_list(root, leaf))
+        judging = Authority(store, pins=pinned(leaf), revocation=checker)
+        assert judge(judging, leaf).trust is Trust.PINNED
+
+
 class TestMemory:
     def test_all_that_is_remembered_is_counted(self, store, root, leaf):
         paths, checker = PathValidator([root.certificate]), RevocationChecker("soft")

@@ -52,8 +52,11 @@ def test_octets_become_der_or_an_asn1_error(data: bytes) -> None:
         b"\x30\x80\x05\x00\x00",
         b"\x30\x03\x04\x02a",  # longer than what holds it
         b"\x30\x03\x24\x80\x00\x00",  # ends behind what holds it
+        b"\x05\x80\x00\x00",
         b"\x1f\x20\x00",  # tag numbers above 30
-        b"\x30\x03\x1f\x20\x00",
+        b"\x1f\x01\x00",
+        b"\x3f\x03\x04\x01a",
+        b"\x30\x03\x1f\x01\x00",
         b"\x30\x89\x00\x00\x00\x00\x00\x00\x00\x00\x00",  # a length of nine octets
         b"\x30\xff" + bytes(127),
         b"\x04\x88\xff\xff\xff\xff\xff\xff\xff\xff",

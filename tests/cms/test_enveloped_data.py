@@ -87,10 +87,18 @@ def test_each_recipient_can_decrypt(pki: PKI, cipher: ContentCipher, count: int)
         assert decrypted.certificate.der == entity.der
 
 
-def test_65_recipients_are_too_many(pki: PKI) -> None:
-    data = encrypt(CONTENT, _to(pki["juliet"]) * 65)
-    with pytest.raises(MalformedError, match="more than 64"):
-        parse_enveloped_data(data)
+def test_another_content_type_or_something_behind_the_content_is_malformed(romeo: Entity) -> None:
+    data = encrypt(CONTENT, _to(romeo))
+    fields = Reader(data).enter()
+    kind, content = fields.element(), fields.element()
+    assert parse_enveloped_data(sequence(kind, content)).size == len(data)
+    for other in (
+        sequence(oid("1.2.840.113549.1.7.6"), content),
+        sequence(kind, content, b"\x05\x00"),
+        sequence(kind, content, content),
+    ):
+        with pytest.raises(MalformedError):
+            parse_enveloped_data(other)
 
 
 @given(content=st.binary(max_size=3000), name=st.sampled_from(["aes128-cbc", "aes256-gcm"]))

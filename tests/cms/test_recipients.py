@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slixmpp_e2e.cms.algorithms import NULL_PARAMETERS, SHA1, SHA256, SHA512
-from slixmpp_e2e.cms.asn1 import CONSTRUCTED, integer, octet_string, oid, sequence, tlv
+from slixmpp_e2e.cms.asn1 import CONSTRUCTED, BERError, Reader, integer, octet_string, oid, sequence, tlv
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import (
     TRANSPORTS,
@@ -254,6 +254,14 @@ def test_our_keys_are_found_by_both_identifiers(juliet: Entity, romeo: Entity) -
         assert found[0] is romeo.key
     info = KeyTransportRecipient(juliet.parsed).recipient_info(KEY)
     assert keys.find(read_recipient_infos([info])) is None
+
+
+def test_one_in_ber_is_not_passed_over_so_that_it_is_read_again_in_der(romeo: Entity) -> None:
+    info = KeyTransportRecipient(romeo.parsed).recipient_info(KEY)
+    fields = Reader(info).enter().elements(limit=4)
+    assert fields[3].startswith(b"\x04\x82\x01\x00")
+    with pytest.raises(BERError):
+        read_recipient_infos([sequence(*fields[:3], b"\x04\x83\x00\x01\x00" + fields[3][4:])])
 
 
 def test_a_key_transport_of_a_later_version_is_for_somebody_else(romeo: Entity) -> None:

@@ -64,6 +64,7 @@ class TestContent:
     @pytest.mark.requirement("3922-4.2.1-1", "3922-4.2.2-1", "3922-4.2.2-2", "3922-4.2.9-1")
     def test_text_becomes_a_message(self):
         found = read(CONTENT)
+        assert found.names_sender
         assert found.timestamp == NOW
         assert found.stanza.findtext(f"{{{CLIENT}}}body") == "Wherefore art thou, Romeo?"
         assert found.stanza.attrib == {"type": "chat", "from": JULIET.full, "to": ROMEO.full}
@@ -247,7 +248,12 @@ class TestEarlyDraft:
     @pytest.mark.requirement("early-2", "early-3")
     @pytest.mark.parametrize("media_type", ["application/cpim-pidf+xml", "application/cpim-pid+xml"])
     def test_without_leave_nothing_of_it_is_read(self, media_type):
-        for content, where in ((self.TEXT, outer()), (self.presence(media_type), PRESENCE)):
+        inside = self.presence("Message/CPIM")
+        for content, where in (
+            (self.TEXT, outer()),
+            (self.presence(media_type), PRESENCE),
+            (inside, PRESENCE),
+        ):
             with pytest.raises(RefusedError):
                 read(content, where)
 
