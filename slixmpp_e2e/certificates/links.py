@@ -86,9 +86,6 @@ AUTHORITY_USAGES: Final = frozenset(
     }
 )
 
-#: What the library can't read, and what it warns of, where a program makes errors of warnings: odd names.
-_UNREADABLE: Final = (*UNREADABLE, Warning)
-
 #: Raises `CertificateError` for a path that is not good enough.
 Accept = Callable[[tuple[x509.Certificate, ...]], None]
 
@@ -125,7 +122,7 @@ class LinkedPaths:
         try:
             leaf = read_fields(certificate)
             _check_end_entity(leaf, at)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise CertificateError(str(error)) from None
         found = search.extend((leaf,))
         if found is None:
@@ -138,7 +135,7 @@ def _readable(certificates: Iterable[x509.Certificate]) -> list[CertificateField
     for each in certificates:
         try:
             found.append(read_fields(each))
-        except _UNREADABLE:
+        except UNREADABLE:
             continue
     return found
 
@@ -169,7 +166,7 @@ class _Search:
                 continue
             try:
                 self._check_link(last, issuer, below=len(path) - 1)
-            except (CertificateError, *_UNREADABLE) as error:
+            except (CertificateError, *UNREADABLE) as error:
                 self.failure = str(error)
                 continue
             found = self.extend((*path, issuer))
@@ -181,7 +178,7 @@ class _Search:
         try:
             check_name_constraints(path)
             self.accept(tuple(each.certificate for each in path))
-        except (CertificateError, *_UNREADABLE) as error:
+        except (CertificateError, *UNREADABLE) as error:
             self.failure = str(error)
             return False
         return True

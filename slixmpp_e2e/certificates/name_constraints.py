@@ -80,7 +80,7 @@ def constrains_directory_names(certificate: x509.Certificate) -> bool:
         found = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
         return False
-    except (*UNREADABLE, Warning):
+    except UNREADABLE:
         return NAME_CONSTRAINTS in certificate.public_bytes(Encoding.DER)
     subtrees = (*(found.permitted_subtrees or ()), *(found.excluded_subtrees or ()))
     return any(isinstance(base, x509.DirectoryName) for base in subtrees)

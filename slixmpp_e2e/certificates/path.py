@@ -39,9 +39,6 @@ _BROKEN_DIGESTS: Final = (hashes.SHA1, hashes.MD5)
 #: RFC 8550 4.4.4.
 _USAGES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 
-#: What the library can't read, and what it warns of, where a program makes errors of warnings: odd names.
-_UNREADABLE: Final = (*UNREADABLE, Warning)
-
 Purpose = Literal["sign", "encrypt"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("sign", "encrypt")
 
@@ -191,7 +188,7 @@ class PathValidator:
         plain = [each for each in above if not constrains_directory_names(each)]
         try:
             chain = self._find_unconstrained(certificate.certificate, plain, at, avoided)
-        except (verification.VerificationError, CertificateError, *_UNREADABLE) as error:
+        except (verification.VerificationError, CertificateError, *UNREADABLE) as error:
             reason = f"there is no path to a trust anchor: {error}"
             if not self._is_constrained and len(plain) == len(above):
                 raise CertificateError(reason) from None

@@ -91,9 +91,9 @@ class AnnouncedFormats:
 
     async def _find(self, jid: JID) -> None:
         """Have an entry for a JID; several that wait for one ask once."""
-        task = self._asking.get(jid.full)
         if self._is_closed:
             return
+        task = self._asking.get(jid.full)
         if task is None:
             task = self._asking[jid.full] = asyncio.get_running_loop().create_task(self._look(jid))
             task.add_done_callback(lambda _: self._asking.pop(jid.full, None))
