@@ -8,7 +8,7 @@ import heapq
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
@@ -22,6 +22,7 @@ WINDOW: Final = 300 * SECOND
 #: How far back the comparison with earlier timestamps goes.
 RECENT: Final = 600 * SECOND
 _ADJUSTMENT: Final = 60 * SECOND
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_FRACTION: Final = 64
 
 _DATE_TIME: Final = re.compile(
@@ -72,15 +73,14 @@ def _format_seconds(seconds: int) -> str:
 
 def from_datetime(moment: datetime) -> int:
     """Return the moment of an aware datetime."""
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds * MICROSECOND
 
 
 def to_datetime(moment: int) -> datetime:
     """Return a moment as an aware datetime, to the microsecond."""
     seconds, rest = divmod(moment, SECOND)
-    found = datetime.fromtimestamp(seconds, UTC)
-    return found.replace(microsecond=rest // MICROSECOND) if rest else found
+    return _EPOCH + timedelta(0, seconds, rest // MICROSECOND)
 
 
 #: What a datetime can be; an offset or a leap second may lead out of it.

@@ -1,8 +1,7 @@
 """What leaves: decided completely first, then done wherever there is time for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from xml.etree.ElementTree import Element
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,8 +19,7 @@ Format = Literal["rfc3923", "objenc"]
 FORMATS: Final[tuple[Format, ...]] = ("rfc3923", "objenc")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is to be done to a stanza. All has been asked that there is to ask: the rest can be done anywhere."""
 
     stanza: Element

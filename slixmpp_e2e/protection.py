@@ -5,7 +5,7 @@ No stream and no I/O of its own: the clock, the randomness, the keys and the sto
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Unpack
 from xml.etree.ElementTree import Element
 
@@ -192,13 +192,14 @@ class Protection:
         if own:
             self._advance()
         identity, now = own.current, self.now()
+        at = to_datetime(now)
         in_objenc = written_as == "objenc"  # one certificate, which has to be the recipient's (ERRATA B24)
         keys = (
-            () if level is Level.SIGN else self._recipient_keys(recipient, identity, now, copy=not in_objenc)
+            () if level is Level.SIGN else self._recipient_keys(recipient, identity, at, copy=not in_objenc)
         )
         signer, certificates = None, False
         if level is not Level.ENCRYPT_UNSIGNED:
-            identity.check_validity(to_datetime(now))
+            identity.check_validity(at)
             certificates = self._includes_certificates(sender, recipient, now)
             signer = identity.signer if certificates else identity.short_signer
         if in_objenc and keys:
@@ -220,9 +221,10 @@ class Protection:
         signer = self.identity.signer
         return rfc3923.write_certificates((signer.certificate, *signer.chain))
 
-    def _recipient_keys(self, recipient: JID, own: Identity, now: int, *, copy: bool) -> tuple[PeerKey, ...]:
+    def _recipient_keys(
+        self, recipient: JID, own: Identity, at: datetime, *, copy: bool
+    ) -> tuple[PeerKey, ...]:
         """Return whom to encrypt to; with `copy` ourselves, too, where the options ask for it."""
-        at = to_datetime(now)
         found = self.peers.keys(bare(recipient), at)
         if not found:
             raise NoCertificateError(f"no usable certificate of {recipient.bare} is known")

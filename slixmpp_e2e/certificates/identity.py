@@ -5,7 +5,7 @@ to us: the encryption identity.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -39,16 +39,16 @@ class EncryptionIdentity:
     chain: tuple[ParsedCertificate, ...]
     #: The normalised bare JIDs that the certificate names.
     jids: frozenset[str]
+    #: Whether using the key is nothing to be done while others wait. See `keys.is_slow`.
+    is_slow: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_slow", is_slow(self.key))
 
     @property
     def can_decrypt(self) -> bool:
         """Whether the key can decrypt: RSA, elliptic curve or X25519."""
         return can_receive(self.certificate.public_key)
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether using the key is nothing to be done while others wait. See `keys.is_slow`."""
-        return is_slow(self.key)
 
 
 @dataclass(frozen=True, slots=True)

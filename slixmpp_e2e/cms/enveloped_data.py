@@ -9,8 +9,7 @@ content itself, tries its signature, and asks `Decrypted.ends_at` last.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
@@ -79,8 +78,7 @@ def encrypt(
     return sequence(kind, tlv(CONSTRUCTED, sequence(*fields)))
 
 
-@dataclass(frozen=True, slots=True)
-class Decrypted:
+class Decrypted(NamedTuple):
     """What came out of the envelope. It may be the plaintext of a wrong key; only a signature can tell."""
 
     plaintext: bytes
@@ -121,8 +119,7 @@ class Decrypted:
         return self.plaintext[:end] if end >= 0 and self.ends_at(end) else None
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopedData:
+class EnvelopedData(NamedTuple):
     """An EnvelopedData or AuthEnvelopedData as it arrived."""
 
     recipient_infos: tuple[RecipientInfo, ...]
@@ -130,9 +127,11 @@ class EnvelopedData:
     #: Certificates of the originatorInfo: hints, nothing more (ERRATA E28).
     certificates: tuple[bytes, ...]
     size: int
-    _decrypt: Decryptor
-    _tag: bytes
-    _covered: bytes
+    #: Decrypts with a key, and with what follows.
+    decryptor: Decryptor
+    tag: bytes
+    #: What the authentication tag is over besides (RFC 5083 2.2).
+    covered: bytes
 
     def encrypted_key(self, keys: DecryptionKeys) -> bytes:
         """Return the encrypted key that is for us; raise `UndecryptableError` if there is none.
@@ -150,7 +149,7 @@ class EnvelopedData:
         """
         key, certificate, info = self._find(keys)
         fallback = random(self.cipher.key_size)  # drawn before the private-key operation (RFC 3218 2.3.2)
-        plaintext = self._decrypt(keys.unwrap(info, key, fallback), self._tag, self._covered)
+        plaintext = self.decryptor(keys.unwrap(info, key, fallback), self.tag, self.covered)
         if plaintext is None:
             raise UndecryptableError("the authentication tag is wrong")
         return Decrypted(plaintext, self.cipher, info.name, certificate)
@@ -171,7 +170,7 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
         found, size = read_der_or_ber(data, _read_content_info)
     except ASN1Error as error:
         raise MalformedError(f"not an EnvelopedData: {error}") from None
-    return found if size is None else replace(found, size=size)
+    return found if size is None else found._replace(size=size)
 
 
 def _read_content_info(whole: Reader) -> EnvelopedData:

@@ -8,7 +8,7 @@ before (RFC 3218 2.3.2), so that nobody learns from us whether a guess was right
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 
@@ -211,8 +211,7 @@ class RecipientInfo(Protocol):
         """Return the content-encryption key, or `fallback` where there is none of its length. Never raises."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyTransportInfo:
+class KeyTransportInfo(NamedTuple):
     """KeyTransRecipientInfo (RFC 5652 6.2.1)."""
 
     identifier: bytes

@@ -6,9 +6,9 @@ valid and whether anybody trusts it: see `certificates.trust`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from slixmpp_e2e.cms.algorithms import ID_DATA, ID_SIGNED_DATA, SHA256, read_digest
 from slixmpp_e2e.cms.asn1 import (
@@ -104,7 +104,7 @@ class Signer:
             sorted(
                 (
                     *(self._attributes_along if certificates else self._attributes),
-                    sequence(SIGNING_TIME, tlv(SET, time(moment))),
+                    _signing_time(moment.replace(microsecond=0)),
                     sequence(MESSAGE_DIGEST, self.scheme.digest.attribute_value(digest)),
                 )
             )
@@ -127,6 +127,12 @@ class Signer:
             self._certificates if certificates else b"",
             tlv(SET, self.signer_info(content, moment, certificates=certificates)),
         )
+
+
+@lru_cache(maxsize=16)
+def _signing_time(moment: datetime) -> bytes:
+    """Return the attribute (RFC 5652 11.3); many stanzas may leave in a second."""
+    return sequence(SIGNING_TIME, tlv(SET, time(moment)))
 
 
 def _content_info(*fields: bytes) -> bytes:
@@ -166,8 +172,7 @@ class _SignerInfoError(ASN1Error):
     """See `MalformedSignerInfoError`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignerInfo:
+class SignerInfo(NamedTuple):
     """One signature as it arrived; nothing about it is proven yet."""
 
     identifier: bytes
@@ -180,8 +185,7 @@ class SignerInfo:
     attributes: Mapping[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedSigner:
+class VerifiedSigner(NamedTuple):
     """Who signed: the holder of the certificate's key, over the content that was returned with this."""
 
     certificate: ParsedCertificate
@@ -192,8 +196,7 @@ class VerifiedSigner:
     attributes: Mapping[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SignedData:
+class SignedData(NamedTuple):
     """A SignedData as it arrived; call `verify` before anything in it is believed."""
 
     content: bytes | None
@@ -298,7 +301,7 @@ def parse_signed_data(data: bytes, *, secret: bool = False) -> SignedData:
         raise MalformedSignerInfoError(f"not a SignedData: {error}") from None
     except ASN1Error as error:
         raise MalformedError(f"not a SignedData: {error}") from None
-    return found if size is None else replace(found, size=size)
+    return found if size is None else found._replace(size=size)
 
 
 def _read_content_info(whole: Reader) -> SignedData:

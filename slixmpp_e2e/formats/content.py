@@ -5,9 +5,8 @@ loss becomes application/xmpp+xml in Message/CPIM. Reading takes more: xmpp+xml 
 text in several languages, and the forms of the draft of 2003 where a policy allows them.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
@@ -23,8 +22,7 @@ _EARLY_PRESENCE: Final = frozenset({"application/cpim-pidf+xml", "application/cp
 _EARLY_XML: Final = "text/xml"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The stanza that an object held, bound to its outer stanza, and when it was sent."""
 
     stanza: Element

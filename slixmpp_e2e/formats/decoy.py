@@ -17,9 +17,9 @@ from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_
 from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
-#: What a refusal has left out: reading the MIME header and the SignedData behind it; the SignedData; the larger half
-#: of it; nothing but to hash the content and verify the signature, as all of those before; or only the latter.
-Missed = Literal["header", "object", "half", "verification", "signature"]
+#: What a refusal has left out: reading the MIME header and the SignedData behind it; the larger half of both; or
+#: nothing but to verify the signature, as both of those before.
+Missed = Literal["header", "half", "signature"]
 
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
 _HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\n"
@@ -42,14 +42,12 @@ class Decoy:
         """Do what was `missed` when `data` was refused; never raises."""
         if missed == "signature":
             info = self._signed.signer_infos[0]
+            info.scheme.digest.digest(data)
             info.scheme.verify(self._key, info.signature, info.signed_attributes)
             return
-        if missed in {"header", "half"}:  # with `_half` it takes as long as what is left of a SignedData
-            mime.parse_entity(_HEADER)
-        if missed == "half":
-            parse_signed_data(self._half, secret=True)
-        elif missed != "verification":
-            parse_signed_data(self._whole, secret=True)
+        mime.parse_entity(_HEADER)
+        # with `_half` it takes as long as what is left of a SignedData
+        parse_signed_data(self._half if missed == "half" else self._whole, secret=True)
         with suppress(SignatureError):
             self.verify(data)
 

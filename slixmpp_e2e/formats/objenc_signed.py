@@ -13,7 +13,6 @@ The signed timestamp is the one that counts; that of `<plain/>` nobody vouches f
 """
 
 import os
-from dataclasses import replace
 from typing import NoReturn
 from xml.etree.ElementTree import Element, SubElement
 
@@ -97,7 +96,7 @@ def open_signed(
     except RemoteError as error:
         error.conceal()
         raise
-    return replace(found, decrypted=opened.decrypted)
+    return found._replace(decrypted=opened.decrypted)
 
 
 def _never(*_: object) -> NoReturn:

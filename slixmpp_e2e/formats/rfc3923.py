@@ -9,8 +9,8 @@ because between them somebody else decides who the signer is: `open_object` here
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
@@ -65,8 +65,7 @@ _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha
 # --------------------------------------------------------------------------- writing
 
 
-@dataclass(frozen=True, slots=True)
-class Sealing:
+class Sealing(NamedTuple):
     """What is to be done to a stanza: signed by whom, encrypted to whom; at least one of them."""
 
     signer: Signer | None
@@ -127,8 +126,7 @@ def write_certificates(certificates: Sequence[ParsedCertificate]) -> str:
 # --------------------------------------------------------------------------- opening
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """An object that was decrypted and verified. Who the signer is has not been decided yet."""
 
     #: The MIME entity that was signed, or the decrypted one where nothing was signed.
@@ -263,7 +261,7 @@ class Opener:
             raise
         if not decrypted.ends_at(end):  # last: see `cms.enveloped_data`
             raise UndecryptableError("the padding is wrong, or something follows the signed object")
-        return replace(opened, decrypted=decrypted)
+        return opened._replace(decrypted=decrypted)
 
     def _open_inside(self, plaintext: bytes) -> tuple[Opened, int]:
         """Verify the signed object in a plaintext of unknown end, and return where it ends."""
@@ -294,10 +292,7 @@ class Opener:
 
 def _missed(error: RemoteError, plaintext: bytes) -> Missed:
     """Return what was left out when a plaintext was refused, before a signature in it was verified."""
-    if error.reason in _AFTER_READING:
+    if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
         return "signature"
-    if isinstance(error.__cause__, MalformedSignerInfoError):
-        return "verification"
-    if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):  # which has no header
-        return "header"
-    return "half" if error.reason == "malformed" else "object"
+    has_header = isinstance(error, SignatureError) and not plaintext.startswith(b"\x30")
+    return "half" if has_header and error.reason == "malformed" else "header"

@@ -6,8 +6,7 @@ are undone after a line has been taken apart, so that no escape ever makes synta
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slixmpp_e2e.errors import MalformedError, RefusedError
 from slixmpp_e2e.media.entity_header import is_language
@@ -31,8 +30,7 @@ _SPECIAL_READ: Final = {"b": "\b", "t": "\t", "n": "\n", "r": "\r"}
 _UNDERSTOOD: Final = frozenset({"From", "To", "cc", "DateTime", "Subject", "NS", "Require"})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A message header; `value` is unescaped."""
 
     name: str
@@ -41,8 +39,7 @@ class Header:
     namespace: str = CORE
 
 
-@dataclass(frozen=True, slots=True)
-class CPIMMessage:
+class CPIMMessage(NamedTuple):
     """The body of a Message/CPIM entity: message headers and one encapsulated MIME entity."""
 
     headers: tuple[Header, ...]

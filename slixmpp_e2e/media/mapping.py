@@ -25,20 +25,24 @@ _MAX_SUBJECTS: Final = 16
 
 def fits_text(message: Element) -> bool:
     """Tell whether a message can travel as text/plain and come back as it was (its type aside)."""
-    if message.tag != _MESSAGE or message.attrib.keys() - _PLAIN_ATTRIBUTES:
+    if message.tag != _MESSAGE or not _PLAIN_ATTRIBUTES.issuperset(message.attrib):
         return False
     if (message.text or "").strip(SPACE):
         return False
-    if any(len(child) or not child.text or (child.tail or "").strip(SPACE) for child in message):
-        return False
-    bodies = message.findall(_BODY)
-    subjects = message.findall(_SUBJECT)
+    for child in message:
+        if len(child) or not child.text or (child.tail or "").strip(SPACE):
+            return False
+    bodies, subjects = _children(message, _BODY), _children(message, _SUBJECT)
     if len(bodies) != 1 or len(subjects) + 1 != len(message):
         return False
     body = bodies[0].text or ""
     if bodies[0].attrib or "\r" in body:  # they would change
         return False
     return _fit_headers(subjects, message.get(LANG)) and entity_header.fits(message)
+
+
+def _children(message: Element, tag: str) -> list[Element]:
+    return [child for child in message if child.tag == tag]  # quicker than `findall`
 
 
 def _fit_headers(subjects: list[Element], inherited: str | None) -> bool:
@@ -61,7 +65,8 @@ def _fit_headers(subjects: list[Element], inherited: str | None) -> bool:
 
 def write_text(message: Element, sender: JID) -> tuple[list[cpim.Header], bytes]:
     """Return the headers (Subject) and the text/plain entity of a message that fits; raise `InvalidStanzaError`."""
-    body, subjects = message.findtext(_BODY, ""), message.findall(_SUBJECT)
+    subjects = _children(message, _SUBJECT)
+    body = _children(message, _BODY)[0].text or ""
     if ILLEGAL.search(body) or any(ILLEGAL.search(subject.text or "") for subject in subjects):
         raise InvalidStanzaError("text with characters that XML can't carry")
     text = body.replace("\n", "\r\n").encode()

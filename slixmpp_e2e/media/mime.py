@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from slixmpp_e2e.errors import MalformedError
 
@@ -47,8 +47,7 @@ def begins_with_field(data: bytes) -> bool:
     return _FIELD.match(data) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """A MIME entity: its fields by lower-case name, and where in `data` its body stands."""
 
     data: bytes

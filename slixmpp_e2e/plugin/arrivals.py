@@ -23,7 +23,7 @@ from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.resumption import Resumption
-from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, kind_of
+from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, from_of, kind_of
 from slixmpp_e2e.plugin.turns import Turns
 from slixmpp_e2e.waiting import at_once
 
@@ -78,7 +78,7 @@ class Arrivals:
         if any(element.tag in PAYLOADS for element in stanza.xml.iter()):
             return True
         try:
-            if self.inbound.policy.must_be_protected(stanza["from"], kind_of(stanza)):
+            if self.inbound.policy.must_be_protected(from_of(stanza), kind_of(stanza)):
                 return True
             return self.inbound.may_be_downgrade(stanza)
         except ValueError:  # nobody's address: nobody is asked, and nobody answered
@@ -158,6 +158,6 @@ def _lane_of(stanza: Stanza) -> str:
         copy = find_copy(stanza) if isinstance(stanza, Message) else None
         if copy is not None and copy.peer:
             return str(JID(copy.peer).bare)
-        return str(stanza["from"].bare)
+        return str(from_of(stanza).bare)
     except (E2EError, ValueError):
         return ""

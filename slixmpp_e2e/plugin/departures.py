@@ -17,11 +17,19 @@ from slixmpp.plugins.xep_0198.stanza import Enable
 from slixmpp_e2e.errors import UnprotectableError
 from slixmpp_e2e.freshness import SECOND
 from slixmpp_e2e.leaving import Plan
-from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.outer import IN_ROOM
 from slixmpp_e2e.plugin.lanes import Lanes
 from slixmpp_e2e.plugin.outbound import Outbound
-from slixmpp_e2e.plugin.stanzas import Departure, Stanza, Turn, has_stream, is_sealed, level_of, type_of
+from slixmpp_e2e.plugin.stanzas import (
+    Departure,
+    Stanza,
+    Turn,
+    goes_to,
+    has_stream,
+    is_sealed,
+    level_of,
+    type_of,
+)
 from slixmpp_e2e.plugin.worker import Worker
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.waiting import NotYet, patiently
@@ -92,7 +100,7 @@ class Departures:
         if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
             return stanza
         try:
-            lane = _lane_of(stanza)
+            lane = goes_to(stanza)
             if not self.lanes or not self.lanes.is_busy(lane):  # nearly always nobody waits
                 try:
                     return self._seal(stanza)
@@ -135,7 +143,7 @@ class Departures:
         """
         if self.outbound.exchanges.rooms.lead(stanza):
             raise UnprotectableError(IN_ROOM)
-        lane = _lane_of(stanza)
+        lane = goes_to(stanza)
         if not self.lanes.is_busy(lane) and not self.outbound.works_slowly(stanza, level):
             try:
                 self.xmpp.send(self.outbound.protected(stanza, level))
@@ -241,11 +249,6 @@ def _makes_session(stanza: Stanza) -> bool:
     """Tell whether slixmpp sends a stanza before there is a session (`XMLStream.send`)."""
     names = ("bind", "session", "register")
     return isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in names)
-
-
-def _lane_of(stanza: Stanza) -> str:
-    to = stanza["to"]
-    return bare(to) if to.bare else ""
 
 
 def _do_nothing() -> None:

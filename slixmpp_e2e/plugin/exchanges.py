@@ -12,7 +12,7 @@ from typing import Any, Final
 from slixmpp import JID, Iq
 
 from slixmpp_e2e.plugin.rooms import Rooms
-from slixmpp_e2e.plugin.stanzas import Stanza, new_iq, own_jid, set_error, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, from_of, new_iq, own_jid, set_error, to_of, type_of
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.tables import Table
 
@@ -116,7 +116,7 @@ class Exchanges:
 
     def received(self, outer: Stanza, inner: Stanza, *, encrypted: bool) -> None:
         """Remember that `inner` came as `outer`."""
-        sender, own, inner_id = outer["from"].full, self._hosted(outer["to"]), inner["id"]
+        sender, own, inner_id = from_of(outer).full, self._hosted(to_of(outer)), inner["id"]
         self._fluent.put(sender, True)
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:

@@ -33,11 +33,13 @@ from slixmpp_e2e.plugin.stanzas import (
     Rejection,
     RejectionReason,
     Stanza,
+    from_of,
     kind_of,
     own_jid,
     protected_stanza,
     report_of,
     stamp_of,
+    to_of,
     type_of,
 )
 from slixmpp_e2e.policy import Level, Policy
@@ -90,7 +92,7 @@ class Inbound:
         Unless something has to be waited for (`Opening.waits`), it never waits.
         """
         try:
-            for address in (stanza["from"], stanza["to"]):
+            for address in (from_of(stanza), to_of(stanza)):
                 if address.bare:
                     bare(address)
         except ValueError:  # no server of good will lets that pass
@@ -104,7 +106,7 @@ class Inbound:
     async def _judge_addressed(self, stanza: Stanza) -> Stanza | None:
         if isinstance(stanza, Iq) and type_of(stanza) in {"result", "error"}:
             return await self._response(stanza)
-        if isinstance(stanza, Message) and stanza["from"].bare in {"", own_jid(self.xmpp).bare}:
+        if isinstance(stanza, Message) and from_of(stanza).bare in {"", own_jid(self.xmpp).bare}:
             try:
                 copy = find_copy(stanza)
             except E2EError as error:
@@ -115,7 +117,7 @@ class Inbound:
         if type_of(stanza) == "error":
             return self._bounce(stanza)
         is_opened = has_payload(stanza.xml) and type_of(stanza) in OPENED[kind_of(stanza)]
-        if not is_opened or stanza["from"].bare in self.exchanges.rooms:
+        if not is_opened or from_of(stanza).bare in self.exchanges.rooms:
             return await self._unprotected(stanza)
         try:
             inner = await self.open(stanza)
@@ -128,7 +130,7 @@ class Inbound:
 
     async def open(self, stanza: Stanza, *, response: bool = False) -> Stanza:
         """Return the stanza inside a protected one; raise an `E2EError`."""
-        if stanza["from"].bare in self.exchanges.rooms:
+        if from_of(stanza).bare in self.exchanges.rooms:
             raise RefusedError(IN_ROOM, reason="unprotected")
         payload = find_payload(stanza.xml)
         outer = self._outer(stanza)
@@ -180,13 +182,13 @@ class Inbound:
         if isinstance(error, CertificatesOnlyError):
             self.stats["certificates_only"] += 1
             if error.learned:
-                self.on_learned(stanza["from"])
+                self.on_learned(from_of(stanza))
         else:
             self.tell(stanza, error, stale)
         if error.reason == "seen" and self._delayed_since(stanza) is not None:
             return None  # our server delivered it twice (XEP-0198): an answer would say that it never did
         takes_unsigned = (
-            self.policy.takes_unsigned(stanza["from"], kind_of(stanza)) if stanza["from"].bare else False
+            self.policy.takes_unsigned(from_of(stanza), kind_of(stanza)) if from_of(stanza).bare else False
         )
         try:
             await patiently(lambda: self.answers.answer(stanza, error, silent=takes_unsigned))
@@ -218,7 +220,7 @@ class Inbound:
     # ------------------------------------------------------------------ unprotected
 
     async def _unprotected(self, stanza: Stanza) -> Stanza | None:
-        sender: JID = stanza["from"]
+        sender = from_of(stanza)
         if not sender.bare or isinstance(stanza, Presence):
             return stanza  # from our own account; presence is reported as what it is (ARCHITECTURE, policies)
         if isinstance(stanza, Iq) and self.answers_in_clear(stanza):
@@ -240,7 +242,7 @@ class Inbound:
 
         Raises `ValueError` for a sender whose address can't be compared.
         """
-        sender: JID = stanza["from"]
+        sender = from_of(stanza)
         return (
             bool(sender.bare)
             and self.downgrades.speaks(stanza)
@@ -266,7 +268,7 @@ class Inbound:
         if not found:
             return
         if found[0] != "bad-timestamp":
-            self.protection.forget_inclusion(stanza["from"])
+            self.protection.forget_inclusion(from_of(stanza))
         if known:
             self.stats["rejected"] += 1
             self.xmpp.event("e2e_rejected", Rejection(stanza, found[0]))

@@ -40,6 +40,7 @@ from slixmpp_e2e.plugin.stanzas import (
     own_jid,
     set_error,
     set_level,
+    to_of,
     type_of,
 )
 from slixmpp_e2e.policy import RANK, Level, Policy
@@ -51,7 +52,11 @@ log = logging.getLogger(__name__)
 _LEAST_SIZE: Final = 10_000
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
 #: The hints about archives (XEP-0334 4).
-_KEEPING: Final = frozenset(f"{{{HINTS}}}{name}" for name in ("store", "no-store", "no-permanent-store"))
+_HINT: Final = f"{{{HINTS}}}"
+_STORE: Final = f"{_HINT}store"
+_NO_STORE: Final = f"{_HINT}no-store"
+_KEEPING: Final = frozenset({_STORE, _NO_STORE, f"{_HINT}no-permanent-store"})
+_ENCRYPTION: Final = f"{{{EME}}}encryption"
 _ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 _DEMANDING: Final = frozenset({Level.SIGN, Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
 
@@ -98,17 +103,17 @@ class Outbound:
         if isinstance(stanza, Presence):
             return False
         with suppress(NotYet):  # what needs no certificate needs nobody who knows one
-            if self.protection.can_encrypt_to(stanza["to"]):
+            if self.protection.can_encrypt_to(to_of(stanza)):
                 return False
         try:
             level = self.level(stanza, level_of(stanza))
         except LocalError:
             return False  # it fails when its turn comes
-        return level in _ENCRYPTING and not self.protection.can_encrypt_to(stanza["to"])
+        return level in _ENCRYPTING and not self.protection.can_encrypt_to(to_of(stanza))
 
     def keep_demand(self, stanza: Stanza) -> None:
         """Let what a policy demands of a stanza that waits be demanded still when it leaves."""
-        if self.policy.level(stanza["to"], kind_of(stanza)) not in _DEMANDING:
+        if self.policy.level(to_of(stanza), kind_of(stanza)) not in _DEMANDING:
             return
         with suppress(LocalError, NotYet):  # it fails when its turn comes; what is demanded asks nobody
             demanded = self.level(stanza, level_of(stanza))
@@ -123,7 +128,7 @@ class Outbound:
         `asked` is what was asked for it beyond the policy. Raises `UnprotectableError` where something is
         demanded that may never be done.
         """
-        to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
+        to, kind, kind_type = to_of(stanza), kind_of(stanza), type_of(stanza)
         why = never_protected(kind, kind_type, to)
         if why is None and self.exchanges.rooms.lead(stanza):
             why = IN_ROOM
@@ -161,7 +166,7 @@ class Outbound:
         return max(due, key=RANK.__getitem__)
 
     def _opportunity(self, stanza: Stanza) -> bool:
-        to = stanza["to"]
+        to = to_of(stanza)
         if isinstance(stanza, Iq) and not self.exchanges.understands(to):
             return False
         if self.protection.can_encrypt_to(to):
@@ -181,7 +186,7 @@ class Outbound:
         It is for logs: what is about to be sent, now or later, in clear or not.
         """
         try:
-            to, kind, kind_type = stanza["to"], kind_of(stanza), type_of(stanza)
+            to, kind, kind_type = to_of(stanza), kind_of(stanza), type_of(stanza)
             asked = level_of(stanza)
             if not to.bare or asked is Level.OFF:
                 return False
@@ -201,7 +206,7 @@ class Outbound:
         server never saw.
         """
         identifier = self.exchanges.outer_id(stanza["to"], stanza["from"], stanza["id"])
-        clear = self.policy.level(stanza["to"], kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
+        clear = self.policy.level(to_of(stanza), kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
         if identifier is None and clear and level_of(stanza) is None:
             return stanza
         error = new_stanza(self.xmpp, kind_of(stanza))
@@ -226,7 +231,7 @@ class Outbound:
         sender = self.sender(stanza)
         element = client_element(stanza, self.xmpp.default_ns)
         element.set("from", sender.full)
-        to = stanza["to"]
+        to = to_of(stanza)
         if written_as is None:
             written_as = "rfc3923" if level is Level.SIGN else self.written_as(to)
         return self.protection.plan(element, sender=sender, recipient=to, level=level, written_as=written_as)
@@ -288,15 +293,16 @@ class Outbound:
         return self.protection.random(16).hex()
 
     def _add_hints(self, outer: Stanza, stanza: Stanza, namespace: str) -> None:
-        own = {child.tag for child in stanza.xml if child.tag.startswith(f"{{{HINTS}}}")}
-        for tag in [child.tag for child in stanza.xml if child.tag in own or child.tag == _CARBONS_PRIVATE]:
+        tags = [child.tag for child in stanza.xml]
+        own = {tag for tag in tags if tag.startswith(_HINT)}
+        for tag in [tag for tag in tags if tag in own or tag == _CARBONS_PRIVATE]:
             if outer.xml.find(tag) is None:
                 outer.xml.append(Element(tag))
         if self.options.hints:
-            has_body = stanza.xml.find(f"{{{self.xmpp.default_ns}}}body") is not None
-            SubElement(outer.xml, f"{{{EME}}}encryption", {"namespace": namespace})
+            SubElement(outer.xml, _ENCRYPTION, {"namespace": namespace})
             if own.isdisjoint(_KEEPING):  # else the program has decided it
-                SubElement(outer.xml, f"{{{HINTS}}}{'store' if has_body else 'no-store'}")
+                has_body = f"{{{self.xmpp.default_ns}}}body" in tags
+                SubElement(outer.xml, _STORE if has_body else _NO_STORE)
         if self.options.fallback_body is not None:
             outer["body"] = self.options.fallback_body
 

@@ -19,7 +19,7 @@ from slixmpp import JID
 
 from slixmpp_e2e.errors import NoCertificateError, StoreError, UnprotectableError
 from slixmpp_e2e.media.addresses import bare
-from slixmpp_e2e.plugin.stanzas import Stanza, Turn, has_stream
+from slixmpp_e2e.plugin.stanzas import Stanza, Turn, goes_to, has_stream, to_of
 from slixmpp_e2e.waiting import NotYet, patiently
 
 #: How many may wait for the certificate of a JID, and for all of them.
@@ -66,14 +66,14 @@ class Parking:
 
     def hold(self, stanza: Stanza) -> None:
         """Keep a stanza until `resume`: there is no stream."""
-        self._queues.setdefault(_name(stanza), _Queue()).waiting.append(stanza)
+        self._queues.setdefault(goes_to(stanza), _Queue()).waiting.append(stanza)
 
     def take(self, stanza: Stanza) -> bool:
         """Tell whether a stanza waits from now on; if not, it may go its way, or fails there.
 
         Raises what `lacks_certificate` raises, but `NotYet`; and a `LocalError` if too many wait.
         """
-        jid = _name(stanza)
+        jid = goes_to(stanza)
         queue = self._queues.get(jid)
         if queue is None:
             queue = _Queue()
@@ -156,7 +156,7 @@ class Parking:
             return False
         if queue.is_given_up:
             return False
-        if not self.look_for(stanza["to"]) or self.patience <= 0:
+        if not self.look_for(to_of(stanza)) or self.patience <= 0:
             return True  # it fails where it is protected
         loop = asyncio.get_running_loop()
         if queue.until is None:
@@ -215,12 +215,6 @@ class Parking:
         if not queue.waiting and self._queues.get(jid) is queue:
             _cancel_deadline(queue)
             del self._queues[jid]
-
-
-def _name(stanza: Stanza) -> str:
-    """Return the bare JID that a stanza goes to; empty where it goes to nobody in particular."""
-    to = stanza["to"]
-    return bare(to) if to.bare else ""
 
 
 def _cancel_deadline(queue: _Queue) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from slixmpp import Presence
 
 from slixmpp_e2e.outer import MUC_JOIN
-from slixmpp_e2e.plugin.stanzas import Stanza, kind_of, type_of
+from slixmpp_e2e.plugin.stanzas import Stanza, kind_of, to_of, type_of
 from slixmpp_e2e.policy import RANK, Level, Policy
 
 
@@ -31,7 +31,7 @@ class Rooms:
 
         Our presence says where we are: with it a room is joined, and left.
         """
-        room = stanza["to"].bare
+        room = to_of(stanza).bare
         if isinstance(stanza, Presence):
             if stanza.xml.find(MUC_JOIN) is not None:
                 self._joined.add(room)
@@ -48,7 +48,7 @@ def asked_in_room(stanza: Stanza, policy: Policy, asked: Level | None) -> Level 
     what could be said to anybody, to one occupant or to the room itself: it does not leave in clear because some
     presence has made a room of the address.
     """
-    to, kind = stanza["to"], kind_of(stanza)
+    to, kind = to_of(stanza), kind_of(stanza)
     is_public = kind == "presence" or type_of(stanza) == "groupchat"
     if asked is Level.OFF or (is_public and not policy.has_own_entry(to)):
         return asked

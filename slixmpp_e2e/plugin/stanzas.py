@@ -9,6 +9,7 @@ import asyncio
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 from xml.etree.ElementTree import Element
 
@@ -17,6 +18,7 @@ from slixmpp.xmlstream import StanzaBase
 
 from slixmpp_e2e.errors import E2EError, RemoteError, TimestampError
 from slixmpp_e2e.freshness import parse_date_time
+from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.namespaces import CLIENT, E2E, LANG
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import SecurityReport
@@ -221,6 +223,33 @@ def kind_of(stanza: Stanza) -> Kind:
     if isinstance(stanza, Message):
         return "message"
     return "presence" if isinstance(stanza, Presence) else "iq"
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> JID:
+    return JID(text)
+
+
+def to_of(stanza: Stanza) -> JID:
+    """Return whom a stanza is for, as `stanza["to"]` does. It is not to be changed: others get the same object.
+
+    Raises `InvalidJID`.
+    """
+    return _address(stanza.xml.get("to", ""))
+
+
+def goes_to(stanza: Stanza) -> str:
+    """Return the bare JID that a stanza goes to, as it is compared; empty where it is for nobody in particular.
+
+    Raises `ValueError` for an address that can't be compared.
+    """
+    to = to_of(stanza)
+    return bare(to) if to.bare else ""
+
+
+def from_of(stanza: Stanza) -> JID:
+    """Return whom a stanza is from, as `stanza["from"]` does; see `to_of`."""
+    return _address(stanza.xml.get("from", ""))
 
 
 def type_of(stanza: Stanza) -> str:

@@ -202,7 +202,7 @@ def test_an_encrypted_key_of_the_wrong_length_looks_like_a_wrong_key(
     else:
         drawn = bytes(range(cipher.key_size))
         decrypted = parsed.decrypt(_keys(romeo), random=lambda size: drawn[:size])
-        assert decrypted.plaintext == parsed._decrypt(drawn, b"", b"")
+        assert decrypted.plaintext == parsed.decryptor(drawn, b"", b"")
         assert CONTENT not in decrypted.plaintext
 
 

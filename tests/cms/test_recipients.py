@@ -186,9 +186,9 @@ def test_what_was_read_can_be_looked_up(romeo: Entity, transport) -> None:
     """Who has to wait for a slow key finds its answer by this."""
     info = _wrapped(romeo, transport, KEY)
     known = {info: KEY}
-    assert known[replace(info, encrypted_key=bytes(info.encrypted_key))] == KEY
+    assert known[info._replace(encrypted_key=bytes(info.encrypted_key))] == KEY
     for other in TRANSPORTS.values():
-        assert (replace(info, transport=other) in known) is (other is transport)
+        assert (info._replace(transport=other) in known) is (other is transport)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError, ZeroDivisionError])

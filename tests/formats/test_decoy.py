@@ -20,9 +20,7 @@ def decoy(juliet) -> Decoy:
     ("missed", "done"),
     [
         ("header", ["header", "whole", "verification", "signature"]),
-        ("object", ["whole", "verification", "signature"]),
         ("half", ["header", "half", "verification", "signature"]),
-        ("verification", ["verification", "signature"]),
         ("signature", ["signature"]),
     ],
 )

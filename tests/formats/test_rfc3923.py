@@ -481,12 +481,12 @@ class TestInsideAnEnvelope:
         [
             (lambda inside: b"\xff" + inside[1:], "header"),
             (lambda inside: inside.replace(b"\r\n\r\n", b"\r\n!\r\n", 1), "header"),
-            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "verification"),
+            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "signature"),
             (lambda inside: inside.replace(ID_SIGNED_DATA, b"\x07" + ID_SIGNED_DATA[1:]), "half"),
             (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x06\x80" + MESSAGE_DIGEST[2:]), "half"),
             (lambda inside: inside[:-100], "half"),
             (lambda inside: b"0" + inside, "header"),
-            (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "object"),
+            (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "header"),
         ],
         ids=["first octet", "no end", "attribute", "type", "length in BER", "cut", "no header", "unsigned"],
     )  # fmt: skip
