@@ -115,7 +115,7 @@ def identity(
     scheme: str | None = None,
     encryption: EncryptionIdentity | None = None,
 ) -> Identity:
-    """Return an identity; raise `CertificateError`.
+    """Return an identity; raise `CertificateError`, also where the certificate forbids to sign (RFC 8550 4.4).
 
     With `encryption`, an identity that decrypts, for the same JIDs, others are asked to encrypt to that one.
     `scheme` is a name of `cms.signatures.SCHEMES`; by default the key decides. Self-signed certificates of
@@ -131,6 +131,7 @@ def identity(
         raise CertificateError(
             f"there is no signature scheme {scheme!r}; there are {', '.join(sorted(SCHEMES))}"
         )
+    check_usage(certificate, "sign")  # nobody would believe what it signs
     above = _without_roots(chain)
     row = SCHEMES[scheme] if scheme else None
     capabilities = _capabilities(encryption.key if encryption is not None else key)
