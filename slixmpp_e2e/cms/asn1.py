@@ -172,6 +172,15 @@ class Reader:
         start = self._next(tag)
         return Reader(self._data, start, self._at)
 
+    @classmethod
+    def inside(cls, data: bytes, tag: int = SEQUENCE) -> "Reader":
+        """Return a reader for the values inside the one value that `data` is."""
+        reader = cls(data)
+        start = reader._next(tag)
+        reader.finish()
+        reader._at = start
+        return reader
+
     def explicit(self, number: int, tag: int = SEQUENCE) -> "Reader":
         """Return a reader for the values inside the one value that the next value, `[number] EXPLICIT`, holds."""
         inside = Reader(self._data, self._next(CONSTRUCTED + number), self._at)
@@ -192,13 +201,18 @@ class Reader:
 
     def element(self, tag: int | None = None) -> bytes:
         """Return the next value, whole, with tag and length."""
-        first = self._at
+        data, first, stop = self._data, self._at, self._at + 2
         if tag is None:
             tag = self.peek()
             if tag & 0x1F == 0x1F:  # also at the end
                 raise ASN1Error("a value is missing, or has a tag number above 30")
+        elif stop <= self._end and data[first] == tag and data[first + 1] < 0x80:  # most of them: no call
+            stop += data[first + 1]
+            if stop <= self._end:
+                self._at = stop
+                return data[first:stop]
         self._next(tag)
-        return self._data[first : self._at]
+        return data[first : self._at]
 
     def elements(self, *, limit: int) -> list[bytes]:
         """Return all values that are left, whole; more than `limit` is an error."""

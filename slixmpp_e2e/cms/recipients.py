@@ -262,7 +262,7 @@ def read_recipient_infos(elements: Iterable[bytes]) -> tuple[RecipientInfo, ...]
         try:
             read = RECIPIENT_INFOS.get(element[0])
             if read is not None:
-                found += read(Reader(element).enter(element[0]))
+                found += read(Reader.inside(element, element[0]))
         except BERError:
             raise  # the whole object is rewritten and read again
         except ASN1Error:

@@ -191,9 +191,15 @@ class VerifiedSigner(NamedTuple):
     certificate: ParsedCertificate
     scheme: SignatureScheme
     signing_time: datetime | None
-    #: SHA-256 of the signed attributes: what a replay is recognised by (ERRATA E21).
-    attributes_digest: bytes
+    #: The signed attributes as they were signed: a SET OF.
+    signed_attributes: bytes
+    #: The signed attributes by type: their values, each a whole SET OF.
     attributes: Mapping[bytes, bytes]
+
+    @property
+    def attributes_digest(self) -> bytes:
+        """SHA-256 of the signed attributes: what a replay is recognised by (ERRATA E21)."""
+        return SHA256.digest(self.signed_attributes)
 
 
 class SignedData(NamedTuple):
@@ -277,8 +283,9 @@ def _verify(info: SignerInfo, candidates: Sequence[ParsedCertificate]) -> Verifi
         except SignatureError as error:
             failure = error
         else:
-            digest = SHA256.digest(info.signed_attributes)
-            return VerifiedSigner(certificate, info.scheme, info.signing_time, digest, info.attributes)
+            return VerifiedSigner(
+                certificate, info.scheme, info.signing_time, info.signed_attributes, info.attributes
+            )
     assert failure is not None
     raise failure
 
@@ -367,7 +374,7 @@ def _read_signer_info(fields: Reader) -> SignerInfo:
         raise ASN1Error("a signed attribute is missing, or not the content's")
     signing_time = None
     if SIGNING_TIME in attributes:
-        moment = Reader(attributes[SIGNING_TIME]).enter(SET)
+        moment = Reader.inside(attributes[SIGNING_TIME], SET)
         signing_time = read_time(moment)
         moment.finish()
     # RFC 5652 5.4: the signature is over the SET OF, the wire has [0] IMPLICIT
