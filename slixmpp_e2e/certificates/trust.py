@@ -6,7 +6,7 @@ JID, another one is not believed without anybody noticing: where the configurati
 person verified it or it was the first one, only by a path, so that a renewed certificate of a PKI needs nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -97,7 +97,8 @@ class Authority:
     A certificate must name the JID in any case (RFC 3923 6.3), be within its validity, allow the use, and have
     a strong key. `paths` leads to the trust anchors for everybody, or by domain with `*` for the rest: the CA
     of one domain then says nothing about another. With `first_use`, a JID of which nothing is known is believed
-    once: the caller then keeps that decision (`Decision.first_use`). With `revocation`, no certificate of the
+    once: the caller then keeps that decision (`Decision.first_use`). But none of ours (`is_ours`), for which a first
+    use that was kept does not count either. With `revocation`, no certificate of the
     path but its anchor may have been revoked; of a certificate that was decided for, it counts only if it is
     known to be revoked.
     """
@@ -118,6 +119,8 @@ class Authority:
         #: None: nobody asks.
         self.revocation = None if revocation is None or revocation.policy == "off" else revocation
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
+        #: Whether a bare JID is our own: whose it is need not be found out by who writes first.
+        self.is_ours: Callable[[str], bool] = lambda _jid: False
 
     def size(self) -> int:
         """Return how much is remembered, in entries: what certificates say, paths, revocation."""
@@ -170,13 +173,17 @@ class Authority:
                 raise ChangedCertificateError(
                     f"this is not the certificate that is known of {jid}, and {error}"
                 ) from None
-            if self._first_use and purpose == "sign":  # who signs has the key
+            may_be_first = self._first_use and not self.is_ours(jid)
+            if may_be_first and purpose == "sign":  # who signs has the key
                 return self._decided(question, Trust.TOFU, first_use=True)
             raise
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
-        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
+        kept = self._store.decisions(jid)
+        if Trust.TOFU in kept.values() and self.is_ours(jid):
+            kept = {print_: trust for print_, trust in kept.items() if trust is not Trust.TOFU}
+        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **kept}
 
     def _decided(self, question: _Question, trust: Trust, *, first_use: bool = False) -> Decision:
         own = question.certificate

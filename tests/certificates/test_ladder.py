@@ -111,6 +111,21 @@ class TestFirstUse:
     def test_it_has_to_be_asked_for(self, store):
         assert refusal(Authority(store), end_entity()).why == "untrusted"
 
+    def test_none_of_our_own_jids_is_found_out_by_who_writes_first(self, store, root, renewed):
+        judging = Authority(store, paths=PathValidator([root.certificate]), first_use=True)
+        judging.is_ours = lambda jid: jid == JULIET
+        server = end_entity()
+        assert refusal(judging, server).why == "untrusted"
+        decide(store, server, Trust.TOFU)  # as it was kept before it was ours
+        for purpose in ("sign", "encrypt"):
+            assert refusal(judging, server, purpose=purpose).why == "untrusted"
+        assert judging.decisions(JULIET) == {}
+        assert judge(judging, renewed).trust is Trust.PKIX
+        decide(store, server, Trust.VERIFIED)
+        assert judge(judging, server).trust is Trust.VERIFIED
+        romeo = end_entity(jid=ROMEO)
+        assert judge(judging, romeo, jid=ROMEO).first_use
+
 
 class TestAnchorsOfADomain:
     def test_the_ca_of_one_domain_says_nothing_about_another(self, store, root, renewed):

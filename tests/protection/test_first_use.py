@@ -6,13 +6,15 @@ from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
 from tests.certificates.building import end_entity
-from tests.formats.objects import JULIET
+from tests.elements import stanza
+from tests.formats.objects import JULIET, ROMEO, outer
 from tests.protection.test_choices import back
-from tests.protection.ways import protect, refusal, unprotect
+from tests.protection.ways import TEXT_MESSAGE, protect, refusal, unprotect
 
 
 @pytest.fixture
@@ -56,6 +58,23 @@ def test_nor_does_an_archive(sender, trusting, kept, clock):
     found = unprotect(trusting, protect(sender), archived=True, delayed_since=clock.now)
     assert (found.report.trust, found.report.signer_trusted) == (Trust.UNTRUSTED, False)
     assert kept.decisions(JULIET.bare) == {}
+
+
+@pytest.mark.parametrize("before", [None, Trust.TOFU])
+def test_our_own_server_does_not_become_one_of_our_devices(pki, trusting, kept, clock, before):
+    made_up = end_entity(jid=ROMEO.bare)
+    if before is not None:  # it was kept when nobody looked
+        kept.add_certificate(ROMEO.bare, (made_up.der,))
+        kept.decide(ROMEO.bare, made_up.parsed.fingerprint, before)
+    by = account(pki, made_up, clock)
+    text = by.protect(stanza(TEXT_MESSAGE), sender=ROMEO, recipient=ROMEO, level=Level.SIGN).text
+    error = refusal(trusting, text, outer(sender=ROMEO))
+    assert (type(error), error.reason) == (SignatureError, "untrusted")
+    assert not trusting.can_encrypt_to(ROMEO)
+    assert not trusting.trusts_somebody_as(ROMEO)
+    trusting.peers.decide(ROMEO.bare, made_up.parsed.fingerprint, Trust.VERIFIED)
+    assert unprotect(trusting, text, outer(sender=ROMEO)).report.trust is Trust.VERIFIED
+    assert trusting.can_encrypt_to(ROMEO)
 
 
 def test_certificates_alone_decide_nothing(sender, trusting, kept):
