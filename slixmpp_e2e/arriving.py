@@ -328,24 +328,45 @@ class Arriving:
         hints: Sequence[ParsedCertificate],
         crls: Sequence[bytes],
     ) -> Decision:
+        """Return why a certificate is believed to be the sender's; raise `SignatureError`.
+
+        What came along with it when it was kept comes along again, before what the sender names.
+        """
         account = self.account
-        jid, at = bare(sender), to_datetime(account.now())
+        jid = bare(sender)
         own = account.household.of(jid)
         if own is not None and own.includes(certificate.fingerprint):
             return self._decide_own(own.current, certificate)
         try:
             try:
-                return account.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
+                return self._judge_signer(jid, certificate, hints, crls)
             except UntrustedError:
                 before = account.peers.chain_of(jid, certificate)
                 if not before:
                     raise
-                more = [*hints, *before]
-                return account.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
+                return self._judge_signer(jid, certificate, [*before, *hints], crls)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
+
+    def _judge_signer(
+        self,
+        jid: str,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
+    ) -> Decision:
+        account = self.account
+        return account.authority.judge(
+            jid,
+            certificate,
+            hints,
+            at=to_datetime(account.now()),
+            purpose="sign",
+            crls=crls,
+            others=account.peers.of(jid),
+        )
 
     def _decide_own(self, own: Identity, certificate: ParsedCertificate) -> Decision:
         """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""

@@ -4,9 +4,10 @@ The ladder, as `report.Trust` has it. A person's or a configuration's decision a
 first, then a path to a trust anchor, then that it was the first one seen. Where a certificate is decided for a
 JID, another one is not believed without anybody noticing: where the configuration pinned it, never; where a
 person verified it or it was the first one, only by a path, so that a renewed certificate of a PKI needs nobody.
+Nor is there a first one where another was believed by a path before.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -136,11 +137,13 @@ class Authority:
         at: datetime,
         purpose: Purpose,
         crls: Sequence[bytes] = (),
+        others: Iterable[Sequence[ParsedCertificate]] = (),
     ) -> Decision:
         """Return why a certificate is believed to be the bare JID's at a time; raise `UntrustedError`.
 
         `hints` are certificates that came along; they may be parts of a path. `crls` are revocation lists that
-        came along; they count if they verify.
+        came along; they count if they verify. `others` are the certificates that are at hand for the JID, each with
+        what came along with it: who takes a first use for one has to name them, for they may rule it out.
         """
         facts = self._read(certificate)
         if jid not in facts.jids:
@@ -175,8 +178,30 @@ class Authority:
                 ) from None
             may_be_first = self._first_use and not self.is_ours(jid)
             if may_be_first and purpose == "sign":  # who signs has the key
+                if any(
+                    self._was_believed(question, other)
+                    for other in others
+                    if other[0].fingerprint not in decided
+                ):
+                    raise ChangedCertificateError(
+                        f"another certificate of {jid} has a path to a trust anchor, and {error}"
+                    ) from None
                 return self._decided(question, Trust.TOFU, first_use=True)
             raise
+
+    def _was_believed(self, question: _Question, other: Sequence[ParsedCertificate]) -> bool:
+        """Tell whether another certificate of the JID has a path to a trust anchor, or had one while it was valid.
+
+        Whether it was revoked since does not matter. One without a path says nothing: nobody ever believed it,
+        or a person no longer does.
+        """
+        found, paths, facts = other[0], self._paths_for(question.jid), self._read(other[0])
+        is_another = found.fingerprint != question.certificate.fingerprint and question.jid in facts.jids
+        if paths is None or not is_another or found.weakness is not None or all(facts.forbidden.values()):
+            return False
+        last = min(max(question.at, found.valid_from), found.valid_until)
+        moments = {last, found.valid_from, max(each.valid_from for each in other)}
+        return any(_has_path(paths, other, moment) for moment in moments)
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
         """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
@@ -275,6 +300,14 @@ class Authority:
             status = revocation.check(chain, at=question.at, hints=question.crls)
             if status.state is RevocationState.REVOKED and status.certificate == chain[0]:
                 raise _revoked(question.jid, status)
+
+
+def _has_path(paths: PathValidator, known: Sequence[ParsedCertificate], at: datetime) -> bool:
+    try:
+        paths.validate(known[0], known[1:], at=at)
+    except CertificateError:
+        return False
+    return True
 
 
 def _revoked(jid: str, status: Status) -> UntrustedError:

@@ -3,6 +3,8 @@
 import pytest
 
 from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import SignatureError
@@ -13,6 +15,7 @@ from tests.accounts import account
 from tests.certificates.building import end_entity
 from tests.elements import stanza
 from tests.formats.objects import JULIET, ROMEO, outer
+from tests.pki import MOMENT
 from tests.protection.test_choices import back
 from tests.protection.ways import TEXT_MESSAGE, protect, refusal, unprotect
 
@@ -75,6 +78,26 @@ def test_our_own_server_does_not_become_one_of_our_devices(pki, trusting, kept, 
     trusting.peers.decide(ROMEO.bare, made_up.parsed.fingerprint, Trust.VERIFIED)
     assert unprotect(trusting, text, outer(sender=ROMEO)).report.trust is Trust.VERIFIED
     assert trusting.can_encrypt_to(ROMEO)
+
+
+@pytest.mark.parametrize("place", ["store", "configuration"])
+def test_who_is_known_by_a_path_is_not_joined_by_anybody(pki, sender, juliet, romeo, clock, kept, place):
+    def beginning() -> Protection:
+        judging = Authority(kept, paths=PathValidator([pki.root.certificate]), first_use=True)
+        files = [[juliet.parsed, pki.intermediate.parsed]] if place == "configuration" else []
+        own = identity(romeo.key, romeo.certificate)
+        return Protection(own, judging, kept, clock, configured=index_by_name(files))
+
+    if place == "store":
+        assert unprotect(beginning(), protect(sender)).report.trust is Trust.PKIX
+    trusting = beginning()
+    text = protect(account(pki, end_entity(jid=JULIET.bare), clock, peers=[romeo]))
+    assert refusal(trusting, text).reason == "certificate-changed"
+    assert kept.decisions(JULIET.bare) == {}
+    keys = trusting.peers.keys(JULIET.bare, MOMENT)
+    assert [each.certificate.fingerprint for each in keys] == [juliet.parsed.fingerprint]
+    sender.forget_inclusion(ROMEO)
+    assert unprotect(trusting, protect(sender)).report.trust is Trust.PKIX
 
 
 def test_certificates_alone_decide_nothing(sender, trusting, kept):
