@@ -330,7 +330,8 @@ class Arriving:
     ) -> Decision:
         """Return why a certificate is believed to be the sender's; raise `SignatureError`.
 
-        What came along with it when it was kept comes along again, before what the sender names.
+        What came along with it when it was kept comes along again where that may change the answer, and before what
+        the sender names: a revoked certificate must not count because its CA is left out, or is the last of many.
         """
         account = self.account
         jid = bare(sender)
@@ -339,12 +340,19 @@ class Arriving:
             return self._decide_own(own.current, certificate)
         try:
             try:
-                return self._judge_signer(jid, certificate, hints, crls)
+                decision = self._judge_signer(jid, certificate, hints, crls)
             except UntrustedError:
                 before = account.peers.chain_of(jid, certificate)
                 if not before:
                     raise
-                return self._judge_signer(jid, certificate, [*before, *hints], crls)
+            else:
+                by_path = decision.trust is Trust.PKIX
+                if by_path or not (decision.first_use or account.authority.may_know_revoked(crls)):
+                    return decision
+                before = account.peers.chain_of(jid, certificate)
+                if not before:
+                    return decision
+            return self._judge_signer(jid, certificate, [*before, *hints], crls)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:

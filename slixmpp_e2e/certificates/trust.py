@@ -215,7 +215,7 @@ class Authority:
         if not own.valid_from <= question.at <= own.valid_until:
             raise UntrustedError(f"the certificate of {question.jid} is outside its validity")
         paths = self._paths_for(question.jid)
-        if paths is not None and self.revocation is not None:
+        if paths is not None and self.revocation is not None and self.may_know_revoked(question.crls):
             self._check_decided(paths, self.revocation, question)
         return Decision(trust, (own.certificate,), first_use)
 
@@ -241,6 +241,10 @@ class Authority:
     def generation(self) -> int:
         """Return a number that grows when decisions may become others; pins are not counted."""
         return 0 if self.revocation is None else self.revocation.generation
+
+    def may_know_revoked(self, crls: Sequence[bytes]) -> bool:
+        """Tell whether anything can be known of revocation, `crls` being the lists that came along."""
+        return self.revocation is not None and (bool(crls) or not self.revocation.is_idle)
 
     @property
     def _demands_good(self) -> bool:
@@ -290,8 +294,6 @@ class Authority:
 
         What became of the CA itself does not matter to it.
         """
-        if not question.crls and revocation.is_idle:
-            return
         try:
             chain = paths.validate(question.certificate, question.hints, at=question.at)
         except CertificateError:
