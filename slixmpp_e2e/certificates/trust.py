@@ -138,12 +138,14 @@ class Authority:
         purpose: Purpose,
         crls: Sequence[bytes] = (),
         others: Iterable[Sequence[ParsedCertificate]] = (),
+        was_ours: bool = False,
     ) -> Decision:
         """Return why a certificate is believed to be the bare JID's at a time; raise `UntrustedError`.
 
         `hints` are certificates that came along; they may be parts of a path. `crls` are revocation lists that
         came along; they count if they verify. `others` are the certificates that are at hand for the JID, each with
-        what came along with it: who takes a first use for one has to name them, for they may rule it out.
+        what came along with it: who takes a first use for one has to name them, for they may rule it out. With
+        `was_ours`, we have the certificate's key ourselves: it counts as pinned, unless something else is decided.
         """
         facts = self._read(certificate)
         if jid not in facts.jids:
@@ -160,7 +162,7 @@ class Authority:
             raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")
         question = _Question(jid, certificate, hints, crls, at)
         believed = {print_: trust for print_, trust in decided.items() if trust is not Trust.DISTRUSTED}
-        trust = believed.get(certificate.fingerprint)
+        trust = believed.get(certificate.fingerprint, Trust.PINNED if was_ours else None)
         if trust is not None and trust is not Trust.TOFU:
             return self._decided(question, trust)
         if Trust.PINNED in believed.values() or self._pins.get(jid):
