@@ -206,11 +206,19 @@ class Authority:
         return any(_has_path(paths, other, moment) for moment in moments)
 
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
-        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
-        kept = self._store.decisions(jid)
-        if Trust.TOFU in kept.values() and self.is_ours(jid):
-            kept = {print_: trust for print_, trust in kept.items() if trust is not Trust.TOFU}
-        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **kept}
+        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most.
+
+        A first use that was kept takes the place of no pin, and does not count for our own JIDs.
+        """
+        kept, pins = self._store.decisions(jid), self._pins.get(jid, frozenset())
+        if Trust.TOFU in kept.values():
+            passed_over = kept if self.is_ours(jid) else pins
+            kept = {
+                print_: trust
+                for print_, trust in kept.items()
+                if trust is not Trust.TOFU or print_ not in passed_over
+            }
+        return {**dict.fromkeys(pins, Trust.PINNED), **kept}
 
     def _decided(self, question: _Question, trust: Trust, *, first_use: bool = False) -> Decision:
         own = question.certificate

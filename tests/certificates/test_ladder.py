@@ -92,6 +92,22 @@ class TestDecisions:
         decide(store, own, Trust.VERIFIED)
         assert judge(Authority(store, pins=pinned(own)), own).trust is Trust.VERIFIED
 
+    def test_who_pins_the_one_that_was_the_first_has_it_pinned(self, store):
+        own, other = end_entity(), end_entity()
+        decide(store, own, Trust.TOFU)
+        judging = Authority(store, pins=pinned(own), first_use=True)
+        for purpose in ("sign", "encrypt"):
+            assert judge(judging, own, purpose=purpose).trust is Trust.PINNED
+        assert judging.decisions(JULIET) == {own.parsed.fingerprint: Trust.PINNED}
+        assert isinstance(refusal(judging, other), ChangedCertificateError)
+
+    def test_who_pins_another_than_the_first_has_that_one_alone(self, store):
+        own, first = end_entity(), end_entity()
+        decide(store, first, Trust.TOFU)
+        judging = Authority(store, pins=pinned(own), first_use=True)
+        assert judge(judging, own).trust is Trust.PINNED
+        assert isinstance(refusal(judging, first), ChangedCertificateError)
+
 
 class TestChange:
     def test_a_renewed_certificate_of_a_pki_needs_nobody(self, store, root, renewed):
