@@ -61,7 +61,7 @@ class UntrustedError(CertificateError):
 
 
 class ChangedCertificateError(UntrustedError):
-    """Certificates are pinned for this JID, and this is none of them."""
+    """Other certificates are known of this JID (pinned, decided for, or by a path), and this is none of them."""
 
     code = "certificate-changed"
 
