@@ -16,6 +16,7 @@ from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import check_usage
 from slixmpp_e2e.certificates.peers import PeerCertificates
+from slixmpp_e2e.certificates.succession import Succession
 from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
 from slixmpp_e2e.cms.algorithms import Random
 from slixmpp_e2e.cms.certificates import ParsedCertificate
@@ -328,27 +329,66 @@ class Arriving:
         hints: Sequence[ParsedCertificate],
         crls: Sequence[bytes],
     ) -> Decision:
+        """Return why a certificate is believed to be the sender's; raise `SignatureError`.
+
+        What came along with it when it was kept comes along again where that may change the answer, and before what
+        the sender names: a revoked certificate must not count because its CA is left out, or is the last of many.
+        """
         account = self.account
-        jid, at = bare(sender), to_datetime(account.now())
+        jid = bare(sender)
         own = account.household.of(jid)
-        if own is not None and own.includes(certificate.fingerprint):
+        if own is not None and certificate.fingerprint == own.current.certificate.fingerprint:
             return self._decide_own(own.current, certificate)
+        ours = own if own is not None and own.includes(certificate.fingerprint) else None
         try:
             try:
-                return account.authority.judge(jid, certificate, hints, at=at, purpose="sign", crls=crls)
+                decision = self._judge_signer(jid, certificate, hints, crls, ours)
             except UntrustedError:
-                before = account.peers.chain_of(jid, certificate)
+                before = self._came_before(jid, certificate, ours)
                 if not before:
                     raise
-                more = [*hints, *before]
-                return account.authority.judge(jid, certificate, more, at=at, purpose="sign", crls=crls)
+            else:
+                by_path = decision.trust is Trust.PKIX
+                if by_path or not (decision.first_use or account.authority.may_know_revoked(crls)):
+                    return decision
+                before = self._came_before(jid, certificate, ours)
+                if not before:
+                    return decision
+            return self._judge_signer(jid, certificate, [*before, *hints], crls, ours)
         except ChangedCertificateError as error:
             raise SignatureError(str(error), reason="certificate-changed") from None
         except UntrustedError as error:
             raise SignatureError(str(error), reason=error.why) from None
 
+    def _judge_signer(
+        self,
+        jid: str,
+        certificate: ParsedCertificate,
+        hints: Sequence[ParsedCertificate],
+        crls: Sequence[bytes],
+        ours: Succession | None,
+    ) -> Decision:
+        """Judge a certificate; one that was ours before another followed it, by what is said of it since."""
+        account = self.account
+        return account.authority.judge(
+            jid,
+            certificate,
+            hints,
+            at=to_datetime(account.now()),
+            purpose="sign",
+            crls=crls,
+            others=account.peers.of(jid),
+            was_ours=ours is not None,
+        )
+
+    def _came_before(
+        self, jid: str, certificate: ParsedCertificate, ours: Succession | None
+    ) -> Sequence[ParsedCertificate]:
+        """Return what came along with a certificate before; with one of ours, what we send along."""
+        return self.account.peers.chain_of(jid, certificate) if ours is None else ours.current.signer.chain
+
     def _decide_own(self, own: Identity, certificate: ParsedCertificate) -> Decision:
-        """Judge a copy of what we sent ourselves, as far as the report says that it was judged."""
+        """Judge a copy of what we sent ourselves with the key that we use, as far as the report says it."""
         try:
             own.check_validity(to_datetime(self.account.now()))
             certificate.check_strength()

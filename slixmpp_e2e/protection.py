@@ -76,6 +76,7 @@ class Protection:
         self.random = random
         self.on_clock_adjustment = on_clock_adjustment
         self.household = Household(identity)
+        authority.is_ours = lambda jid: self.household.of(jid) is not None
         self.peers = PeerCertificates(authority, store, configured, remembered=remembered)
         self.peers.pool.add(identity.certificate)  # for copies of what we sent
         if authority.revocation is not None:

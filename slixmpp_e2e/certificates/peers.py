@@ -98,9 +98,9 @@ class PeerCertificates:
         return [found for der in chain if (found := self.pool.parse(der)) is not None]
 
     def chain_of(self, jid: str, certificate: ParsedCertificate) -> Sequence[ParsedCertificate]:
-        """Return what came along with a certificate when it came."""
+        """Return what came along with a certificate when it came; if it came more than once, where something did."""
         for known in self.of(jid):
-            if known[0].fingerprint == certificate.fingerprint:
+            if known[0].fingerprint == certificate.fingerprint and len(known) > 1:
                 return known[1:]
         return ()
 
@@ -109,10 +109,12 @@ class PeerCertificates:
     ) -> bool:
         """Tell whether a certificate is believed to be a JID's, for a purpose.
 
-        First use is for who signs: a certificate that merely lies about is believed by nobody because of it.
+        First use is for who signs: a certificate that merely lies about is believed by nobody because of it. Where
+        nothing came along with it this time, what came along before does: it may have been revoked.
         """
+        above = known[1:] or self.chain_of(jid, known[0])
         try:
-            decision = self._authority.judge(jid, known[0], known[1:], at=at, purpose=purpose)
+            decision = self._authority.judge(jid, known[0], above, at=at, purpose=purpose)
         except UntrustedError:
             return False
         return not decision.first_use

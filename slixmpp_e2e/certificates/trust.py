@@ -4,9 +4,10 @@ The ladder, as `report.Trust` has it. A person's or a configuration's decision a
 first, then a path to a trust anchor, then that it was the first one seen. Where a certificate is decided for a
 JID, another one is not believed without anybody noticing: where the configuration pinned it, never; where a
 person verified it or it was the first one, only by a path, so that a renewed certificate of a PKI needs nobody.
+Nor is there a first one where another was believed by a path before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -60,7 +61,7 @@ class UntrustedError(CertificateError):
 
 
 class ChangedCertificateError(UntrustedError):
-    """Certificates are pinned for this JID, and this is none of them."""
+    """Other certificates are known of this JID (pinned, decided for, or by a path), and this is none of them."""
 
     code = "certificate-changed"
 
@@ -97,7 +98,8 @@ class Authority:
     A certificate must name the JID in any case (RFC 3923 6.3), be within its validity, allow the use, and have
     a strong key. `paths` leads to the trust anchors for everybody, or by domain with `*` for the rest: the CA
     of one domain then says nothing about another. With `first_use`, a JID of which nothing is known is believed
-    once: the caller then keeps that decision (`Decision.first_use`). With `revocation`, no certificate of the
+    once: the caller then keeps that decision (`Decision.first_use`). But none of ours (`is_ours`), for which a first
+    use that was kept does not count either. With `revocation`, no certificate of the
     path but its anchor may have been revoked; of a certificate that was decided for, it counts only if it is
     known to be revoked.
     """
@@ -118,6 +120,8 @@ class Authority:
         #: None: nobody asks.
         self.revocation = None if revocation is None or revocation.policy == "off" else revocation
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
+        #: Whether a bare JID is our own: whose it is need not be found out by who writes first.
+        self.is_ours: Callable[[str], bool] = lambda _jid: False
 
     def size(self) -> int:
         """Return how much is remembered, in entries: what certificates say, paths, revocation."""
@@ -133,11 +137,15 @@ class Authority:
         at: datetime,
         purpose: Purpose,
         crls: Sequence[bytes] = (),
+        others: Iterable[Sequence[ParsedCertificate]] = (),
+        was_ours: bool = False,
     ) -> Decision:
         """Return why a certificate is believed to be the bare JID's at a time; raise `UntrustedError`.
 
         `hints` are certificates that came along; they may be parts of a path. `crls` are revocation lists that
-        came along; they count if they verify.
+        came along; they count if they verify. `others` are the certificates that are at hand for the JID, each with
+        what came along with it: who takes a first use for one has to name them, for they may rule it out. With
+        `was_ours`, we have the certificate's key ourselves: it counts as pinned, unless something else is decided.
         """
         facts = self._read(certificate)
         if jid not in facts.jids:
@@ -154,7 +162,7 @@ class Authority:
             raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")
         question = _Question(jid, certificate, hints, crls, at)
         believed = {print_: trust for print_, trust in decided.items() if trust is not Trust.DISTRUSTED}
-        trust = believed.get(certificate.fingerprint)
+        trust = believed.get(certificate.fingerprint, Trust.PINNED if was_ours else None)
         if trust is not None and trust is not Trust.TOFU:
             return self._decided(question, trust)
         if Trust.PINNED in believed.values() or self._pins.get(jid):
@@ -170,20 +178,54 @@ class Authority:
                 raise ChangedCertificateError(
                     f"this is not the certificate that is known of {jid}, and {error}"
                 ) from None
-            if self._first_use and purpose == "sign":  # who signs has the key
+            may_be_first = self._first_use and not self.is_ours(jid)
+            if may_be_first and purpose == "sign":  # who signs has the key
+                if any(
+                    self._was_believed(question, other)
+                    for other in others
+                    if other[0].fingerprint not in decided
+                ):
+                    raise ChangedCertificateError(
+                        f"another certificate of {jid} has a path to a trust anchor, and {error}"
+                    ) from None
                 return self._decided(question, Trust.TOFU, first_use=True)
             raise
 
+    def _was_believed(self, question: _Question, other: Sequence[ParsedCertificate]) -> bool:
+        """Tell whether another certificate of the JID has a path to a trust anchor, or had one while it was valid.
+
+        Whether it was revoked since does not matter. One without a path says nothing: nobody ever believed it,
+        or a person no longer does.
+        """
+        found, paths, facts = other[0], self._paths_for(question.jid), self._read(other[0])
+        is_another = found.fingerprint != question.certificate.fingerprint and question.jid in facts.jids
+        if paths is None or not is_another or found.weakness is not None or all(facts.forbidden.values()):
+            return False
+        last = min(max(question.at, found.valid_from), found.valid_until)
+        moments = {last, found.valid_from, max(each.valid_from for each in other)}
+        return any(_has_path(paths, other, moment) for moment in moments)
+
     def decisions(self, jid: str) -> Mapping[bytes, Trust]:
-        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most."""
-        return {**dict.fromkeys(self._pins.get(jid, ()), Trust.PINNED), **self._store.decisions(jid)}
+        """Return what is decided about certificates of a bare JID, by fingerprint; a person's word counts most.
+
+        A first use that was kept takes the place of no pin, and does not count for our own JIDs.
+        """
+        kept, pins = self._store.decisions(jid), self._pins.get(jid, frozenset())
+        if Trust.TOFU in kept.values():
+            passed_over = kept if self.is_ours(jid) else pins
+            kept = {
+                print_: trust
+                for print_, trust in kept.items()
+                if trust is not Trust.TOFU or print_ not in passed_over
+            }
+        return {**dict.fromkeys(pins, Trust.PINNED), **kept}
 
     def _decided(self, question: _Question, trust: Trust, *, first_use: bool = False) -> Decision:
         own = question.certificate
         if not own.valid_from <= question.at <= own.valid_until:
             raise UntrustedError(f"the certificate of {question.jid} is outside its validity")
         paths = self._paths_for(question.jid)
-        if paths is not None and self.revocation is not None:
+        if paths is not None and self.revocation is not None and self.may_know_revoked(question.crls):
             self._check_decided(paths, self.revocation, question)
         return Decision(trust, (own.certificate,), first_use)
 
@@ -209,6 +251,10 @@ class Authority:
     def generation(self) -> int:
         """Return a number that grows when decisions may become others; pins are not counted."""
         return 0 if self.revocation is None else self.revocation.generation
+
+    def may_know_revoked(self, crls: Sequence[bytes]) -> bool:
+        """Tell whether anything can be known of revocation, `crls` being the lists that came along."""
+        return self.revocation is not None and (bool(crls) or not self.revocation.is_idle)
 
     @property
     def _demands_good(self) -> bool:
@@ -258,8 +304,6 @@ class Authority:
 
         What became of the CA itself does not matter to it.
         """
-        if not question.crls and revocation.is_idle:
-            return
         try:
             chain = paths.validate(question.certificate, question.hints, at=question.at)
         except CertificateError:
@@ -268,6 +312,14 @@ class Authority:
             status = revocation.check(chain, at=question.at, hints=question.crls)
             if status.state is RevocationState.REVOKED and status.certificate == chain[0]:
                 raise _revoked(question.jid, status)
+
+
+def _has_path(paths: PathValidator, known: Sequence[ParsedCertificate], at: datetime) -> bool:
+    try:
+        paths.validate(known[0], known[1:], at=at)
+    except CertificateError:
+        return False
+    return True
 
 
 def _revoked(jid: str, status: Status) -> UntrustedError:

@@ -3,16 +3,21 @@
 import pytest
 
 from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
 from tests.accounts import account
 from tests.certificates.building import end_entity
-from tests.formats.objects import JULIET
+from tests.elements import stanza
+from tests.formats.objects import JULIET, ROMEO, outer
+from tests.pki import MOMENT
 from tests.protection.test_choices import back
-from tests.protection.ways import protect, refusal, unprotect
+from tests.protection.ways import TEXT_MESSAGE, protect, refusal, unprotect
 
 
 @pytest.fixture
@@ -56,6 +61,43 @@ def test_nor_does_an_archive(sender, trusting, kept, clock):
     found = unprotect(trusting, protect(sender), archived=True, delayed_since=clock.now)
     assert (found.report.trust, found.report.signer_trusted) == (Trust.UNTRUSTED, False)
     assert kept.decisions(JULIET.bare) == {}
+
+
+@pytest.mark.parametrize("before", [None, Trust.TOFU])
+def test_our_own_server_does_not_become_one_of_our_devices(pki, trusting, kept, clock, before):
+    made_up = end_entity(jid=ROMEO.bare)
+    if before is not None:  # it was kept when nobody looked
+        kept.add_certificate(ROMEO.bare, (made_up.der,))
+        kept.decide(ROMEO.bare, made_up.parsed.fingerprint, before)
+    by = account(pki, made_up, clock)
+    text = by.protect(stanza(TEXT_MESSAGE), sender=ROMEO, recipient=ROMEO, level=Level.SIGN).text
+    error = refusal(trusting, text, outer(sender=ROMEO))
+    assert (type(error), error.reason) == (SignatureError, "untrusted")
+    assert not trusting.can_encrypt_to(ROMEO)
+    assert not trusting.trusts_somebody_as(ROMEO)
+    trusting.peers.decide(ROMEO.bare, made_up.parsed.fingerprint, Trust.VERIFIED)
+    assert unprotect(trusting, text, outer(sender=ROMEO)).report.trust is Trust.VERIFIED
+    assert trusting.can_encrypt_to(ROMEO)
+
+
+@pytest.mark.parametrize("place", ["store", "configuration"])
+def test_who_is_known_by_a_path_is_not_joined_by_anybody(pki, sender, juliet, romeo, clock, kept, place):
+    def beginning() -> Protection:
+        judging = Authority(kept, paths=PathValidator([pki.root.certificate]), first_use=True)
+        files = [[juliet.parsed, pki.intermediate.parsed]] if place == "configuration" else []
+        own = identity(romeo.key, romeo.certificate)
+        return Protection(own, judging, kept, clock, configured=index_by_name(files))
+
+    if place == "store":
+        assert unprotect(beginning(), protect(sender)).report.trust is Trust.PKIX
+    trusting = beginning()
+    text = protect(account(pki, end_entity(jid=JULIET.bare), clock, peers=[romeo]))
+    assert refusal(trusting, text).reason == "certificate-changed"
+    assert kept.decisions(JULIET.bare) == {}
+    keys = trusting.peers.keys(JULIET.bare, MOMENT)
+    assert [each.certificate.fingerprint for each in keys] == [juliet.parsed.fingerprint]
+    sender.forget_inclusion(ROMEO)
+    assert unprotect(trusting, protect(sender)).report.trust is Trust.PKIX
 
 
 def test_certificates_alone_decide_nothing(sender, trusting, kept):

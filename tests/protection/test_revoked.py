@@ -5,8 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from slixmpp_e2e.certificates.identity import identity
+from slixmpp_e2e.certificates.path import PathValidator
+from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.store import MemoryStore, Store
+from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import (
     DECRYPTION_FAILED,
     UNVERIFIED_SIGNATURE,
@@ -17,8 +21,9 @@ from slixmpp_e2e.errors import (
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
+from slixmpp_e2e.report import Trust
 from tests.accounts import account
-from tests.certificates.building import LISTED, new_key, revocation_list
+from tests.certificates.building import LISTED, authority, new_key, revocation_list
 from tests.cms.forge import CONTENT_IS_DATA, SIGNED_NOW, message_digest, signed_data, signer_info
 from tests.formats.objects import JULIET, ROMEO, enveloped, message_cpim
 from tests.pki import PKI, Entity
@@ -90,6 +95,56 @@ class TestArriving:
     ):
         assert asking(pki, romeo, clock, lists=good, peers=[juliet]).trusts_somebody_as(JULIET)
         assert not asking(pki, romeo, clock, lists=without_juliet, peers=[juliet]).trusts_somebody_as(JULIET)
+
+
+class TestTheChainIsLeftOut:
+    """Who stole the key of a revoked certificate names its CA no more, or names many others first."""
+
+    @pytest.fixture
+    def store(self, pki, juliet) -> MemoryStore:
+        """Juliet's certificate is kept with her CA's, as after her first stanza."""
+        kept = MemoryStore(started=0)
+        kept.add_certificate(JULIET.bare, (juliet.der, pki.intermediate.der))
+        return kept
+
+    def text(self, juliet, *along: Entity) -> str:
+        content = message_cpim()
+        info = signer_info(juliet, [CONTENT_IS_DATA, SIGNED_NOW, message_digest(content)])
+        der = signed_data(content, [info], [juliet.der, *(each.der for each in along)])
+        return mime.pkcs7_mime(der, "signed-data", binary=False).decode()
+
+    @pytest.mark.requirement("6120-13.7.2-1")
+    @pytest.mark.parametrize("trust", [None, Trust.VERIFIED, Trust.PINNED, Trust.TOFU])
+    @pytest.mark.parametrize("along", ["nothing", "many", "many and it"])
+    def test_it_is_revoked_all_the_same(self, pki, juliet, romeo, clock, without_juliet, store, trust, along):
+        if trust is not None:
+            store.decide(JULIET.bare, juliet.parsed.fingerprint, trust)
+        many = [] if along == "nothing" else [authority("Verona User CA") for _ in range(9)]
+        text = self.text(juliet, *many, *([pki.intermediate] if along == "many and it" else []))
+        by = asking(pki, romeo, clock, lists=without_juliet, store=store)
+        assert refusal(by, text).reason == "revoked"
+        assert not by.can_encrypt_to(JULIET)
+
+    def test_who_was_not_revoked_stays_what_he_was_decided_to_be(
+        self, pki, juliet, romeo, clock, good, store
+    ):
+        store.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.VERIFIED)
+        by = asking(pki, romeo, clock, lists=good, store=store)
+        assert unprotect(by, self.text(juliet)).report.trust is Trust.VERIFIED
+
+    def test_nor_does_it_help_to_be_configured_without_it(
+        self, pki, juliet, romeo, clock, without_juliet, store
+    ):
+        store.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.PINNED)
+        checker = RevocationChecker("soft")
+        for der in without_juliet:
+            checker.lists.add(der)
+        judging = Authority(store, paths=PathValidator([pki.root.certificate]), revocation=checker)
+        own, files = identity(romeo.key, romeo.certificate), index_by_name([[juliet.parsed]])
+        by = Protection(own, judging, store, clock, configured=files)
+        assert not by.can_encrypt_to(JULIET)
+        assert not by.trusts_somebody_as(JULIET)
+        assert refusal(by, self.text(juliet)).reason == "revoked"
 
 
 class TestListsThatCameAlong:
