@@ -168,8 +168,8 @@ class Outbound:
 
     def _opportunity(self, stanza: Stanza) -> bool:
         to = to_of(stanza)
-        if isinstance(stanza, Iq) and not self.exchanges.understands(to):
-            return False
+        if isinstance(stanza, Iq) and not (to.resource and self.exchanges.understands(to)):
+            return False  # to a bare JID it is for the server, even if that has let its user seem to be one
         if self.protection.can_encrypt_to(to):
             return True
         self.on_clear(stanza)

@@ -130,3 +130,12 @@ async def test_a_clear_request_is_answered_in_clear_also_to_who_protects(pki, po
     assert asked.exchanges.understands(slixmpp.JID(ROMEO))
     assert b"SECRET" in tostring(asked.answer("clear").xml)
     assert asked.answer("other") is None
+
+
+async def test_a_request_to_a_bare_jid_leaves_in_clear_whoever_was_heard_from_there(pki):
+    """A server can take the resource away, and no request to a bare JID can be protected."""
+    asked = Asked(pki)
+    asked.hears("message", "m2", sender="romeo@localhost")
+    iq = asked.juliet.xmpp.make_iq_get("vcard-temp", "romeo@localhost")
+    assert asked.juliet.seal(iq) is iq
+    assert not asked.juliet.failures.sent
