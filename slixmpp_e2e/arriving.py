@@ -263,6 +263,9 @@ class Arriving:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
             raise
+        except StoreError as error:
+            error.concealed = opened.decrypted is not None  # nor that there was a signature to be judged
+            raise
         try:
             content = self._read(opened, outer)
         except MalformedError as error:
