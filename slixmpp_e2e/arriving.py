@@ -41,7 +41,7 @@ from slixmpp_e2e.options import Options
 from slixmpp_e2e.report import SecurityReport, Trust
 from slixmpp_e2e.reporting import build_report, dated
 from slixmpp_e2e.stanza import Outer
-from slixmpp_e2e.tables import Recent
+from slixmpp_e2e.tables import SharedTable
 
 _JIDS: Final = 4096
 #: The text of an `<e2e/>` element of RFC 3923, or the element of draft-miller-3923bis-02.
@@ -143,8 +143,8 @@ class Arriving:
     account: Account
     keys: DecryptionKeys
     _claimed: ClaimedKeys = field(default_factory=ClaimedKeys)
-    #: The timestamp of the last presence of a full JID.
-    _presence: Recent[str, int] = field(default_factory=lambda: Recent(_JIDS))
+    #: The timestamp of the last presence of a full JID, for good while there is room.
+    _presence: SharedTable[str, int] = field(default_factory=lambda: SharedTable(1, _JIDS, lambda: 0))
     _decoy: Decoy = field(init=False)
 
     def __post_init__(self) -> None:
@@ -263,6 +263,9 @@ class Arriving:
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
+            raise
+        except StoreError as error:
+            error.concealed = opened.decrypted is not None  # nor that there was a signature to be judged
             raise
         try:
             content = self._read(opened, outer)
@@ -448,7 +451,7 @@ class Arriving:
         """
         if timestamp < (self._presence.get(sender.full) or 0):
             raise TimestampError("presence older than the last", reason="decreasing", skew=freshness.skew)
-        self._presence.put(sender.full, timestamp)
+        self._presence.put(sender.full, timestamp, sender.bare)
 
 
 def _stale(error: TimestampError, content: Content, report: SecurityReport) -> TimestampError:

@@ -96,6 +96,8 @@ class StoreError(LocalError):
     """What keeps pins, certificates and replay records can't be read or written."""
 
     code = "store"
+    #: It was asked because something was decrypted, of which nobody may learn that it was.
+    concealed = False
 
 
 class UnconfirmedError(LocalError):

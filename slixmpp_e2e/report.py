@@ -42,11 +42,13 @@ class SecurityReport:
     """
 
     #: The format of the object: `rfc3923`; or `objenc`, draft-miller-3923bis-02, which encrypts and does not sign: if
-    #: it is signed, that is an object of RFC 3923 inside.
+    #: it is signed, that is an object of RFC 3923 inside. No signature is over it: see `encrypted`.
     format: str
     #: The content carries a valid signature.
     signed: bool
-    #: The content was encrypted to one of our keys. Alone it says nothing about who did it.
+    #: The content was encrypted to one of our keys when it arrived. It says nothing about who did that, signed or
+    #: not: the signature is inside, so somebody on the way may have encrypted what the signer only signed. So
+    #: nothing says who else has read it.
     encrypted: bool
     #: The bare JID that the signer's certificate names and the stanza came from; None if unsigned.
     signer: JID | None

@@ -66,7 +66,8 @@ class Claims:
     """The keys of one object, taken note of while it is judged, within a `with`.
 
     A `RemoteError` that leaves it is marked `silent` where something came again and `silent` is asked for; after
-    a `StoreError`, or what has to be waited for, nothing was judged, and the object may come again.
+    a `StoreError`, or what has to be waited for, nothing was judged, and the object may come again: unless that would
+    say that it was decrypted (`StoreError.concealed`).
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Claims:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, (StoreError, NotYet)):
+        if isinstance(error, NotYet) or (isinstance(error, StoreError) and not error.concealed):
             self.release()
         elif isinstance(error, RemoteError) and self._repeated and self._silent:
             error.silent = True

@@ -25,7 +25,7 @@ from slixmpp_e2e.leaving import Format
 from slixmpp_e2e.namespaces import DISCO_INFO, E2E, OBJENC
 from slixmpp_e2e.plugin.pubkeys import SECONDS, ask
 from slixmpp_e2e.plugin.stanzas import mark_sealed, new_iq
-from slixmpp_e2e.tables import Table
+from slixmpp_e2e.tables import SharedTable
 from slixmpp_e2e.waiting import NotYet
 
 log = logging.getLogger(__name__)
@@ -56,14 +56,14 @@ class AnnouncedFormats:
     now: Callable[[], float] = time.monotonic
     #: Seconds that somebody has for his answer.
     patience: float = SECONDS
-    _known: Table[str, Formats] = field(init=False)
-    _silent: Table[str, bool] = field(init=False)
+    _known: SharedTable[str, Formats] = field(init=False)
+    _silent: SharedTable[str, bool] = field(init=False)
     _asking: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _is_closed: bool = False
 
     def __post_init__(self) -> None:
-        self._known = Table(_LASTS, _JIDS, self.now)
-        self._silent = Table(_PAUSE, _JIDS, self.now)
+        self._known = SharedTable(_LASTS, _JIDS, self.now)
+        self._silent = SharedTable(_PAUSE, _JIDS, self.now)
 
     def __len__(self) -> int:
         return len(self._known) + len(self._silent) + len(self._asking)
@@ -109,9 +109,9 @@ class AnnouncedFormats:
             log.exception("what %s reads was not found out", jid)
         finally:
             if found:
-                self._known.put(jid.full, found)
+                self._known.put(jid.full, found, jid.bare)
             else:
-                self._silent.put(jid.full, True)
+                self._silent.put(jid.full, True, jid.bare)
 
     async def _of_all_resources(self, account: JID) -> Formats:
         """Return what is known without a question: a message to a bare JID may reach any of them."""

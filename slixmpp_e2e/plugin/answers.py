@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from slixmpp import Iq
 
-from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError
+from slixmpp_e2e.errors import E2EError, RefusedError, RemoteError, StoreError
 from slixmpp_e2e.outer import NEVER_ANSWERED
 from slixmpp_e2e.plugin.stanzas import Stanza, error_stanza, mark_sealed, own_jid, type_of
 from slixmpp_e2e.protection import Protection
@@ -57,7 +57,11 @@ class Answers:
         except ValueError:  # no address at all
             return
         if not isinstance(error, RemoteError):
-            error = RefusedError("it could not be judged")  # our store failed: the peer learns nothing of it
+            # our store failed: the peer learns nothing of it, nor how far it was opened until then
+            is_concealed = isinstance(error, StoreError) and error.concealed
+            error = RefusedError("it could not be judged")
+            if is_concealed:
+                error.conceal()
         if not isinstance(stanza, Iq) and not self._may_be_told(stanza, error, silent=silent):
             return
         self.stats["answered"] += 1

@@ -1,7 +1,8 @@
 """Which outer id stands for which inner id: what makes `await iq.send()` work through the protection.
 
 An inner id I travels under an outer id O. The response's outer id is O, its inner id I. All tables are
-bounded in time and size.
+bounded in time and size, and shared among bare JIDs: whoever sends or makes us send a lot pushes out his own entries,
+not those of others. Otherwise the answer to what came encrypted would be one to something unknown.
 """
 
 import time
@@ -14,10 +15,12 @@ from slixmpp import JID, Iq
 from slixmpp_e2e.plugin.rooms import Rooms
 from slixmpp_e2e.plugin.stanzas import Stanza, from_of, new_iq, own_jid, set_error, to_of, type_of
 from slixmpp_e2e.policy import Level
-from slixmpp_e2e.tables import Table
+from slixmpp_e2e.tables import SharedTable
 
 _SIZE: Final = 10_000
 _DAY: Final = 86_400
+#: By whom, of whom of ours, and with which id.
+_Asked = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +45,35 @@ class Exchanges:
     now: Callable[[], float] = time.monotonic
     rooms: Rooms = field(default_factory=Rooms)
     #: Requests that we sent, by outer id.
-    _requests: Table[str, Request] = field(init=False)
+    _requests: SharedTable[str, Request] = field(init=False)
     #: The inner ids of those requests: they must not be answered in clear.
-    _guarded: Table[str, bool] = field(init=False)
+    _guarded: SharedTable[str, bool] = field(init=False)
     #: Requests that we received and owe an answer, by sender, by whom of ours they were to, and by inner id.
-    _owed: Table[tuple[str, str, str], _Owed] = field(init=False)
+    _owed: SharedTable[_Asked, _Owed] = field(init=False)
+    #: Requests that came in clear, so that they are answered in clear.
+    _clear: SharedTable[_Asked, bool] = field(init=False)
     #: What we sent and received otherwise: outer id to inner id, and back.
-    _sent: Table[str, str] = field(init=False)
-    _received: Table[tuple[str, str, str], str] = field(init=False)
+    _sent: SharedTable[str, str] = field(init=False)
+    _received: SharedTable[_Asked, str] = field(init=False)
     #: Full JIDs that have sent us something protected.
-    _fluent: Table[str, bool] = field(init=False)
+    _fluent: SharedTable[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
         # longer than any program waits: a clear response must never be taken for the protected one
-        self._requests = Table(_DAY, _SIZE, self.now)
-        self._guarded = Table(_DAY, _SIZE, self.now)
-        self._owed = Table(_DAY, _SIZE, self.now)
-        self._sent = Table(3600, _SIZE, self.now)
-        self._received = Table(600, _SIZE, self.now)
-        self._fluent = Table(3600, _SIZE, self.now)
+        self._requests = SharedTable(_DAY, _SIZE, self.now)
+        self._guarded = SharedTable(_DAY, _SIZE, self.now)
+        self._owed = SharedTable(_DAY, _SIZE, self.now)
+        self._clear = SharedTable(_DAY, _SIZE, self.now)
+        self._sent = SharedTable(3600, _SIZE, self.now)
+        self._received = SharedTable(600, _SIZE, self.now)
+        self._fluent = SharedTable(3600, _SIZE, self.now)
 
     def __len__(self) -> int:
         tables: tuple[Any, ...] = (
             self._requests,
             self._guarded,
             self._owed,
+            self._clear,
             self._sent,
             self._received,
             self._fluent,
@@ -92,12 +99,24 @@ class Exchanges:
         """Remember that `inner` leaves with an outer id."""
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
-                self._requests.put(outer_id, Request(inner["id"], inner["to"]))
-                self._guarded.put(inner["id"], True)
+                peer = inner["to"]
+                self._requests.put(outer_id, Request(inner["id"], peer), peer.bare)
+                self._guarded.put(inner["id"], True, peer.bare)
             else:
                 self._owed.pop(self._answered_by(inner))
         elif inner_id := inner.xml.get("id"):
-            self._sent.put(outer_id, inner_id)
+            self._sent.put(outer_id, inner_id, to_of(inner).bare)
+
+    def is_forgotten(self, iq: Stanza) -> bool:
+        """Tell whether a result or error may answer something protected of which nothing is known any more.
+
+        That is so if it goes to a full JID that has sent us something protected, and answers no request that is
+        known, neither a protected one nor a clear one.
+        """
+        if not self.understands(iq["to"]):
+            return False
+        answered = self._answered_by(iq)
+        return self._owed.get(answered) is None and self._clear.get(answered) is None
 
     def understands(self, jid: JID) -> bool:
         """Tell whether a full JID has sent us something protected."""
@@ -116,14 +135,22 @@ class Exchanges:
 
     def received(self, outer: Stanza, inner: Stanza, *, encrypted: bool) -> None:
         """Remember that `inner` came as `outer`."""
-        sender, own, inner_id = from_of(outer).full, self._hosted(to_of(outer)), inner["id"]
-        self._fluent.put(sender, True)
+        peer = from_of(outer)
+        sender, own, inner_id = peer.full, self._hosted(to_of(outer)), inner["id"]
+        self._fluent.put(sender, True, peer.bare)
         if isinstance(inner, Iq):
             if type_of(inner) in {"get", "set"}:
                 level = Level.REQUIRED if encrypted else Level.SIGN
-                self._owed.put((sender, own, inner_id), _Owed(outer["id"], level))
+                self._owed.put((sender, own, inner_id), _Owed(outer["id"], level), peer.bare)
+                self._clear.pop((sender, own, inner_id))
         elif inner_id:
-            self._received.put((sender, own, inner_id), outer["id"])
+            self._received.put((sender, own, inner_id), outer["id"], peer.bare)
+
+    def received_clear(self, stanza: Stanza) -> None:
+        """Remember a request that came in clear and is delivered."""
+        if isinstance(stanza, Iq) and type_of(stanza) in {"get", "set"}:
+            peer = from_of(stanza)
+            self._clear.put((peer.full, self._hosted(to_of(stanza)), stanza["id"]), True, peer.bare)
 
     def request(self, outer_id: str) -> Request | None:
         """Return the protected request that an outer id belongs to, or None."""
@@ -155,7 +182,7 @@ class Exchanges:
         answer["error"]["text"] = text
         return answer
 
-    def _answered_by(self, iq: Stanza) -> tuple[str, str, str]:
+    def _answered_by(self, iq: Stanza) -> _Asked:
         """Return what tells the request apart that a result or error answers."""
         return iq["to"].full, self._hosted(iq["from"]), iq["id"]
 

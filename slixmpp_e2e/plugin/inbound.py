@@ -230,6 +230,7 @@ class Inbound:
         if public or not self.policy.must_be_protected(sender, kind):
             if self.may_be_downgrade(stanza):
                 await self.downgrades.heard_clear(stanza)
+            self.exchanges.received_clear(stanza)
             return stanza
         if isinstance(stanza, Iq) and self.answers_refused(stanza):
             return None

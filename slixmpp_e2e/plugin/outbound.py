@@ -155,20 +155,21 @@ class Outbound:
         """Return how an iq result or error must leave: as its request came, and not below the policy.
 
         A response to a clear request stays clear. But where protection is due, and the request is not known
-        any more, it does not leave at all.
+        any more, it does not leave at all; nor where it may be due, because it goes to a full JID that has sent us
+        something protected. He could not tell what it answers: the id of a protected request never was outside.
         """
         owed = self.exchanges.level_owed(iq)
         due = [level for level in (owed, asked, policy) if level in _DEMANDING]
+        if owed is None and (due or self.exchanges.is_forgotten(iq)):
+            raise UnprotectableError("the request that this answers is not known any more")
         if not due:
             return Level.OFF
-        if owed is None:
-            raise UnprotectableError("the request that this answers is not known any more")
         return max(due, key=RANK.__getitem__)
 
     def _opportunity(self, stanza: Stanza) -> bool:
         to = to_of(stanza)
-        if isinstance(stanza, Iq) and not self.exchanges.understands(to):
-            return False
+        if isinstance(stanza, Iq) and not (to.resource and self.exchanges.understands(to)):
+            return False  # to a bare JID it is for the server, even if that has let its user seem to be one
         if self.protection.can_encrypt_to(to):
             return True
         self.on_clear(stanza)
@@ -192,8 +193,9 @@ class Outbound:
                 return False
             if asked is not None or self.policy.level(to, kind) is not Level.OFF:
                 return not (never_protected(kind, kind_type, to) and kind_type != "error")
-            known = self.exchanges.level_owed(stanza) if isinstance(stanza, Iq) else None
-            return known is not None or (
+            if isinstance(stanza, Iq) and kind_type in {"result", "error"}:
+                return self.exchanges.level_owed(stanza) is not None or self.exchanges.is_forgotten(stanza)
+            return (
                 kind_type == "error" and self.exchanges.outer_id(to, stanza["from"], stanza["id"]) is not None
             )
         except ValueError:  # an address that is none

@@ -1,14 +1,16 @@
 """Nobody makes an amplifier of us: how often a failure is answered (ARCHITECTURE invariant 14)."""
 
+from base64 import b64decode, encodebytes
 from typing import Any
 
 import pytest
 import slixmpp
 
-from slixmpp_e2e.errors import MalformedError
+from slixmpp_e2e.errors import MalformedError, StoreError
+from slixmpp_e2e.outer import E2E_TAG
 from slixmpp_e2e.plugin.answers import PAUSE, Answers
 from slixmpp_e2e.stanza import MAX_ID
-from tests.plugin.test_filters import Filtered
+from tests.plugin.test_filters import Filtered, carry
 from tests.plugin.test_refusals import ROMEO
 from tests.server.protected import PKI, make_pki
 
@@ -104,3 +106,44 @@ async def test_a_result_that_could_not_be_judged_is_not_answered(pki, monkeypatc
     monkeypatch.setattr(type(juliet.plugin._inbound), "_judge_addressed", lambda *_: 1 / 0)
     assert juliet.unseal(slixmpp.Iq(juliet.xmpp, sfrom=ROMEO, stype="result", recv=True)) is None
     assert not juliet.sent
+
+
+def changed(outer: Any, position: int) -> Any:
+    """Change one bit of what was encrypted."""
+    payload = outer.xml.find(E2E_TAG)
+    head, _, text = payload.text.partition("\n\n")
+    der = bytearray(b64decode(text))
+    der[position] ^= 1
+    payload.text = head + "\n\n" + encodebytes(bytes(der)).decode()
+    return outer
+
+
+def answered(
+    pki: PKI, monkeypatch: pytest.MonkeyPatch, level: str, *positions: int | None
+) -> list[list[str]]:
+    """Return what the answers hold to a request that comes several times, changed or not; decisions can't be read."""
+    romeo = Filtered(pki, "romeo", "juliet", policy={"*": level})
+    juliet = Filtered(pki, "juliet", "romeo")
+
+    def broken(_: Any) -> None:
+        raise StoreError("disk I/O error")
+
+    monkeypatch.setattr(juliet.plugin.protection.store, "decisions", broken)
+    outer = romeo.seal(romeo.xmpp.make_iq_get("urn:question", "juliet@localhost/juliet"))
+    for position in positions:
+        each = carry(outer, ROMEO, juliet)
+        assert juliet.unseal(each if position is None else changed(each, position)) is None
+    assert (juliet.failures.reasons[0] == "store") is (positions[0] is None)  # the program hears of it
+    return [[child.tag.partition("}")[2] for child in each["error"].xml] for each in juliet.sent]
+
+
+async def test_while_decisions_can_t_be_read_no_answer_says_whether_a_signature_was_found(pki, monkeypatch):
+    """Neither the first one, nor whether the same key may come again."""
+    intact = answered(pki, monkeypatch, "required", None, -40, None)
+    tampered = answered(pki, monkeypatch, "required", -40, -41, None)
+    assert intact == tampered
+    assert intact[0] == ["bad-request", "decryption-failed"]
+
+
+async def test_of_what_was_only_signed_the_answer_says_that_it_could_not_be_judged(pki, monkeypatch):
+    assert answered(pki, monkeypatch, "sign", None) == [["not-acceptable"]]

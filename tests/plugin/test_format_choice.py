@@ -1,12 +1,15 @@
 """Which format somebody is written to in, by what is known of him; and never whether it is signed."""
 
 import itertools
+import os
+from xml.etree.ElementTree import Element
 
 import pytest
 from slixmpp import JID
 
 from slixmpp_e2e.cms.algorithms import AES256_CBC, AES256_GCM
 from slixmpp_e2e.errors import NOT_UNDERSTOOD, RefusedError
+from slixmpp_e2e.formats import objenc, objenc_signed
 from slixmpp_e2e.plugin.format_choice import FormatChoice, read_choices
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.policy import Level
@@ -37,11 +40,13 @@ def choice(announced=NOTHING, *, option="auto", used=(), can_write_objenc=True) 
         (ONLY_RFC3923, [], "rfc3923"),
         (ONLY_OBJENC, [], "objenc"),
         # what he did counts for more than what somebody says that he can
-        (ONLY_RFC3923, [(PHONE, "objenc")], "objenc"),
+        (BOTH, [(PHONE, "objenc")], "objenc"),
         (ONLY_OBJENC, [(PHONE, "rfc3923")], "rfc3923"),
         (NOTHING, [(PHONE, "objenc"), (PHONE, "rfc3923")], "rfc3923"),
-        # what another client of his did counts where this one says nothing
-        (NOTHING, [(DESK, "objenc")], "objenc"),
+        # that it was the draft only if he announces it: a server may have made the envelope
+        (ONLY_RFC3923, [(PHONE, "objenc")], "rfc3923"),
+        (NOTHING, [(PHONE, "objenc")], "rfc3923"),
+        (NOTHING, [(DESK, "objenc")], "rfc3923"),
         (BOTH, [(DESK, "objenc")], "rfc3923"),
         (ONLY_OBJENC, [(DESK, "rfc3923")], "objenc"),
         (NOTHING, [(PHONE, "rfc3923"), (DESK, "objenc")], "rfc3923"),
@@ -54,8 +59,44 @@ def test_what_a_client_did_counts_most_then_what_it_announces_then_what_another_
 
 
 def test_what_any_client_did_last_counts_for_the_account():
-    assert choice(used=[(DESK, "objenc"), (PHONE, "rfc3923")]).of(ACCOUNT) == "rfc3923"
-    assert choice(used=[(PHONE, "rfc3923"), (DESK, "objenc")]).of(ACCOUNT) == "objenc"
+    assert choice(BOTH, used=[(DESK, "objenc"), (PHONE, "rfc3923")]).of(ACCOUNT) == "rfc3923"
+    assert choice(BOTH, used=[(PHONE, "rfc3923"), (DESK, "objenc")]).of(ACCOUNT) == "objenc"
+
+
+def test_what_another_client_did_counts_where_this_one_says_nothing():
+    def announced(jid):
+        return BOTH if jid == DESK else NOTHING
+
+    found = FormatChoice(read_choices("auto"), announced)
+    found.heard(DESK, "objenc")
+    assert found.of(PHONE) == found.of(ACCOUNT) == "objenc"
+    found.heard(DESK, "rfc3923")
+    assert found.of(PHONE) == found.of(ACCOUNT) == "rfc3923"
+
+
+def test_who_does_not_announce_the_draft_is_asked_once_about_one_envelope():
+    asked = []
+
+    def announced(jid):
+        asked.append(jid)
+        return NOTHING
+
+    found = FormatChoice(read_choices("auto"), announced)
+    found.heard(DESK, "objenc")
+    assert [found.of(ACCOUNT), found.of(ACCOUNT)] == ["rfc3923", "rfc3923"]
+    assert asked.count(DESK) == 1
+
+
+def test_what_was_used_counts_for_a_day_and_is_pushed_out_by_nobody_else():
+    now = 0.0
+    found = FormatChoice(read_choices("auto"), lambda _: ONLY_OBJENC, now=lambda: now)
+    found.heard(PHONE, "rfc3923")
+    for number in range(5000):
+        found.heard(JID(f"mallory@evil.example/{number}"), "objenc")
+    assert len(found) == 4096
+    assert found.of(PHONE) == "rfc3923"
+    now = 86_400.0
+    assert found.of(PHONE) == "objenc"
 
 
 @pytest.mark.parametrize(
@@ -69,17 +110,41 @@ def test_nobody_is_asked_where_the_option_says_it(option):
     assert FormatChoice(read_choices(option), ask, ask).of(PHONE) == expected
 
 
-def test_nobody_is_asked_who_wrote_before():
+def test_nobody_is_asked_who_wrote_rfc_3923_before():
     def ask(_):
         raise NotYet(None)
 
     found = FormatChoice(read_choices("auto"), ask)
     with pytest.raises(NotYet):
         found.of(PHONE)
-    found.heard(PHONE, "objenc")
-    assert found.of(PHONE) == found.of(ACCOUNT) == "objenc"
+    found.heard(PHONE, "rfc3923")
+    assert found.of(PHONE) == found.of(ACCOUNT) == "rfc3923"
     with pytest.raises(NotYet):
         found.of(DESK)
+    found.heard(PHONE, "objenc")  # a server may have put it into that envelope
+    with pytest.raises(NotYet):
+        found.of(PHONE)
+
+
+@pytest.mark.parametrize(("announced", "expected"), [(ONLY_RFC3923, "rfc3923"), (ONLY_OBJENC, "objenc")])
+def test_what_was_signed_only_and_put_into_an_envelope_by_somebody_else_changes_no_format(
+    pki, announced, expected
+):
+    """Whoever has our certificate can do that; the report says how it came, and not who encrypted it."""
+    clock = Clock()
+    by = account(pki, pki["juliet"], clock, peers=[pki["romeo"]])
+    to = account(pki, pki["romeo"], clock)
+    element = stanza(TEXT_MESSAGE)
+    signed = by.protect(element, sender=JULIET, recipient=ROMEO, level=Level.SIGN)
+    carrier = objenc_signed.wrap_signed(Element(element.tag, element.attrib), signed.text)
+    sealing = objenc.Sealing(to.identity.certificate)
+    envelope = objenc.protect(
+        carrier, sealing, sender=JULIET, recipient=ROMEO, moment=clock(), random=os.urandom
+    )
+    report = to.unprotect(envelope, outer_of(element)).report
+    assert (report.authenticated, report.encrypted, report.format) == (True, True, "objenc")
+    found = choice(announced, used=[(JULIET, report.format)])
+    assert found.of(JULIET) == expected
 
 
 def test_where_the_draft_can_t_be_written_it_is_rfc_3923_unless_the_option_says_otherwise():

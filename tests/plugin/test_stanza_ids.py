@@ -75,3 +75,42 @@ async def test_the_id_of_a_copy_is_that_of_the_server_too(pki, around):
     (inner,) = copied.xml.iterfind(".//{urn:xmpp:forward:0}forwarded/{jabber:client}message")
     assert [each.get("id") for each in inner.findall(STANZA_ID)] == ["ours"]
     assert inner.findtext("{jabber:client}body") == "hello"
+
+
+async def test_an_id_brings_nothing_along_and_comes_once(pki):
+    """Whatever a server writes there, nobody has signed it."""
+    romeo, juliet = Filtered(pki, "romeo", "juliet"), Filtered(pki, "juliet", "romeo")
+    outer = sealed(romeo)
+    write(
+        outer,
+        first=JULIET,
+        second=JULIET,
+        third=JULIET.upper(),
+        resource=f"{JULIET}/juliet",
+        server="localhost",
+    )
+    for each in outer.xml.findall(STANZA_ID):
+        each.set("more", "x")
+        SubElement(each, "{jabber:client}body").text = "evil"
+    inner = juliet.unseal(carry(outer, ROMEO, juliet))
+    assert juliet.plugin.report(inner).authenticated
+    found = inner.xml.findall(STANZA_ID)
+    assert [(each.attrib, len(each)) for each in found] == [
+        ({"id": "first", "by": JULIET}, 0),
+        ({"id": "server", "by": "localhost"}, 0),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["iq", "presence"])
+async def test_nothing_but_a_message_has_such_ids(pki, kind):
+    romeo, juliet = Filtered(pki, "romeo", "juliet"), Filtered(pki, "juliet", "romeo")
+    if kind == "iq":
+        stanza = romeo.xmpp.make_iq_get("urn:question", f"{JULIET}/juliet")
+    else:
+        stanza = romeo.xmpp.make_presence(pto=f"{JULIET}/juliet")
+    write(stanza, forged=JULIET)
+    outer = romeo.seal(stanza)
+    write(outer, ours=JULIET)
+    inner = juliet.unseal(carry(outer, ROMEO, juliet))
+    assert juliet.plugin.report(inner).authenticated
+    assert inner.xml.findall(STANZA_ID) == []

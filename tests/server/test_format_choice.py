@@ -143,7 +143,8 @@ async def test_what_is_sealed_again_after_a_long_cut_is_in_the_format_that_it_ha
         late = 20 * 60 * 10**9
         announced = romeo.plugin("e2e")._announced
         for table in (announced._known, announced._silent):
-            table._entries.clear()
+            for jid in tuple(table._entries):
+                table.pop(jid)
         romeo.proxy.cut()
         message = await inbox.next()
         assert (message["body"], juliet.report(message).format) == (TEXT, wanted)

@@ -30,6 +30,8 @@ async def test_messages_presence_and_requests_travel_in_it(server, pki):
     async with couple(server.port, pki, ["xep_0199"], romeo=OBJENC_ONLY, juliet=AUTO) as (romeo, juliet):
         messages, back = Inbox(juliet.xmpp), Inbox(romeo.xmpp)
         presence = Witness(juliet, "presence")
+        # else she would ask in clear, which is a test of its own (`test_format_choice`)
+        juliet.plugin("e2e")._announced._known.put(juliet.peer, frozenset({"rfc3923", "objenc"}), juliet.peer)
         romeo.xmpp.send_message(romeo.peer, WORDS[0], mtype="chat")
         message = await messages.next()
         assert juliet.trusts(message)
