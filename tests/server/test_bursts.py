@@ -139,6 +139,31 @@ async def test_what_is_queued_when_a_session_ends_in_a_pause_leaves_with_the_nex
     assert not any(each.received for each in failures)
 
 
+async def test_an_address_that_cannot_be_compared_does_not_keep_the_connection_from_ending(people):
+    romeo, juliet, failures = people
+    inbox = Inbox(juliet)
+    left: list[int] = []
+
+    def leave(stanza):
+        if isinstance(stanza, Message):
+            left.append(len(left))
+            if len(left) == 20:
+                romeo.abort()
+        return stanza
+
+    romeo.add_filter("out_sce", leave)
+    for number in range(BURST):
+        romeo.send_message(JULIET, str(number), mtype="chat")
+    romeo.send_message("bob@a!b.example", "x")
+    romeo.send_message(JULIET, str(BURST), mtype="chat")
+    assert bodies(await inbox.take(1, seconds=60)) == [0]
+    async with asyncio.timeout(60):
+        while len(left) <= BURST:  # noqa: ASYNC110 he has come back: the rest leaves
+            await asyncio.sleep(0.02)
+    assert [failure.stanza["to"].bare for failure in failures[0].sent] == ["bob@a!b.example"]
+    assert romeo.plugin["e2e"].stats()["parked"] == 0
+
+
 async def test_disconnecting_waits_for_what_is_queued(people):
     romeo, juliet, failures = people
     inbox = Inbox(juliet)
