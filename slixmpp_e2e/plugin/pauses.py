@@ -8,6 +8,7 @@ out then is parked, like everything else that would leave while there is no stre
 Nothing of that raises: slixmpp is in the middle of `connection_lost`, and would not say that the connection is lost.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ class Pauses:
     xmpp: Any
     turns: Turns
     parking: Parking
+    #: Called for whatever is taken out of the queue (`Reading.left`).
+    on_left: Callable[[], None] = field(default=lambda: None)
     #: slixmpp's queue, once it has our `get`.
     _queue: Any = field(default=None, init=False)
 
@@ -44,10 +47,12 @@ class Pauses:
         if not queue.empty() and self.turns.must_pause():
             queue.get_nowait = self._rescue  # nobody but us takes anything out, until a session ends
             try:
-                await self.turns.wait()
+                await self.turns.wait(sends=True)
             finally:
                 vars(queue).pop("get_nowait", None)
-        return await type(queue).get(queue)
+        item = await type(queue).get(queue)
+        self.on_left()
+        return item
 
     def _rescue(self) -> Any:
         item = type(self._queue).get_nowait(self._queue)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import slixmpp
 
+from slixmpp_e2e.plugin.reading import MOST_QUEUED
 from slixmpp_e2e.plugin.turns import Turns
 from tests.server.clients import new_client
 from tests.server.protected import PKI, Failures, introduce, make_pki, protect
@@ -51,7 +52,8 @@ class Held(Turns):
     def must_pause(self) -> bool:
         return True
 
-    async def wait(self) -> None:
+    async def wait(self, *, sends: bool = False) -> None:
+        assert sends
         self.begun.set()
         await self.over.wait()
 
@@ -92,6 +94,12 @@ class Sender:
         for _ in range(10):
             await asyncio.sleep(0)
 
+    async def empty(self) -> None:
+        """Let all leave that is queued."""
+        self.turns.over.set()
+        async with asyncio.timeout(30):
+            await self.xmpp.waiting_queue.join()
+
     @property
     def failed(self) -> list[Any]:
         return [failure.stanza for failure in self.failures.sent]
@@ -128,3 +136,41 @@ async def test_what_makes_a_session_is_not_kept_for_the_next_one(romeo):
     await romeo.send(romeo.message(), bind)
     await romeo.lose()
     assert (romeo.plugin.stats()["parked"], romeo.failed) == (1, [])
+
+
+def arriving(romeo: Sender) -> slixmpp.Message:
+    """Return a stanza in clear that comes from a stranger."""
+    return slixmpp.Message(romeo.xmpp, sfrom="stranger@localhost/x", sto="romeo@localhost/romeo", recv=True)
+
+
+async def test_the_stream_is_not_read_while_too_much_is_queued(romeo):
+    pings = [romeo.xmpp.make_iq_get("urn:xmpp:ping", ito="localhost") for _ in range(MOST_QUEUED)]
+    await romeo.send(*pings[1:])
+    romeo.xmpp.recv_stanza(arriving(romeo))
+    assert romeo.wire.told == []
+    romeo.xmpp.send(pings[0])
+    romeo.xmpp.recv_stanza(arriving(romeo))
+    assert romeo.wire.told == ["pause"]
+    await romeo.empty()
+    assert romeo.wire.told == ["pause", "resume"]
+    assert len(romeo.wire.written) == 1 + MOST_QUEUED
+
+
+async def test_the_next_connection_is_read_whatever_was_queued_for_the_last_one(romeo):
+    await romeo.send(*(romeo.message() for _ in range(MOST_QUEUED)))
+    romeo.xmpp.recv_stanza(arriving(romeo))
+    assert romeo.wire.told == ["pause"]
+    await romeo.lose()
+    romeo.connect()
+    for full in (True, False):
+        romeo.plugin._arrivals.reading.lanes_are_full(full)
+    assert romeo.wire.told == ["pause", "resume"]
+
+
+async def test_without_the_plugin_the_stream_is_read_whatever_is_queued(romeo):
+    await romeo.send(*(romeo.message() for _ in range(MOST_QUEUED)))
+    romeo.xmpp.recv_stanza(arriving(romeo))
+    romeo.xmpp.plugin.disable("e2e")
+    romeo.plugin._arrivals.reading.lanes_are_full(False)  # as what was being done ends
+    assert romeo.wire.told == ["pause", "resume", "resume"]
+    await romeo.plugin._closing
