@@ -258,8 +258,11 @@ class Protection:
 
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
+        name = (
+            jid.bare
+        )  # what is remembered is prepared already; parsing thousands of JIDs would take milliseconds
         for inclusion in self._inclusions:
-            if JID(inclusion[1]).bare == jid.bare:
+            if inclusion[1].startswith(name) and inclusion[1].partition("/")[0] == name:
                 self._inclusions.pop(inclusion)
 
     # ------------------------------------------------------------------ arriving

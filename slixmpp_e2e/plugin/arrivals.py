@@ -22,6 +22,7 @@ from slixmpp_e2e.plugin.discretion import where
 from slixmpp_e2e.plugin.forwarded import find_copy
 from slixmpp_e2e.plugin.inbound import Inbound
 from slixmpp_e2e.plugin.lanes import Lanes
+from slixmpp_e2e.plugin.reading import Reading
 from slixmpp_e2e.plugin.resumption import Resumption
 from slixmpp_e2e.plugin.stanzas import Delivery, Stanza, from_of, kind_of
 from slixmpp_e2e.plugin.turns import Turns
@@ -43,11 +44,13 @@ class Arrivals:
     #: Called with the features of a stream (`Outbound.hear_features`).
     on_features: Callable[[Element], None]
     turns: Turns
+    reading: Reading = field(init=False)
     lanes: Lanes = field(init=False)
     _is_closed: bool = False
 
     def __post_init__(self) -> None:
-        self.lanes = Lanes(self._hold_back, self.turns.pause)
+        self.reading = Reading(self.xmpp)
+        self.lanes = Lanes(self.reading.lanes_are_full, self.turns.pause)
 
     def unseal(self, stanza: Any) -> Any:
         """Return what is to be delivered instead of a stanza: itself, what was in it, or None."""
@@ -56,6 +59,7 @@ class Arrivals:
                 return stanza.stanza
             if self._is_closed:
                 return stanza
+            self.reading.came()
             if not isinstance(stanza, (Message, Presence, Iq)):
                 self.resumption.observe(stanza)
                 if stanza.xml.tag == _FEATURES:
@@ -121,15 +125,8 @@ class Arrivals:
     def close(self) -> tuple[asyncio.Task[None], ...]:
         """Tell what is not judged; return what tells it as it ends. Then only what failed locally is delivered."""
         self._is_closed = True
+        self.reading.close()
         return self.lanes.close()
-
-    def _hold_back(self, full: bool) -> None:
-        """Let the server wait while too much waits here."""
-        transport = self.xmpp.transport
-        if transport is not None and full:
-            transport.pause_reading()
-        elif transport is not None:
-            transport.resume_reading()
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ class CertificateSearch:
         """Learn what a resolver finds; tell whether the peer can be encrypted to now."""
         try:
             async with asyncio.timeout(self.patience):
-                found = bounded(await resolver.find(jid))
+                # a copy: a program may change a JID, and others have the same one (`to_of`)
+                found = bounded(await resolver.find(JID(jid)))
         except Exception as error:  # noqa: BLE001 whatever somebody else's code raises
             log.info(
                 "%s did not find the certificate of %s: %s", type(resolver).__name__, jid.bare, _why(error)

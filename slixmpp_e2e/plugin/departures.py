@@ -67,7 +67,7 @@ class Departures:
             return stanza
         try:
             if not there_is:
-                if _makes_session(stanza):
+                if makes_session(stanza):
                     return stanza
                 parking.hold(stanza)
             elif parking.take(stanza):
@@ -245,7 +245,7 @@ def _is_bare_error(stanza: Stanza) -> bool:
     return type_of(stanza) == "error" and not isinstance(stanza, Iq)
 
 
-def _makes_session(stanza: Stanza) -> bool:
+def makes_session(stanza: Stanza) -> bool:
     """Tell whether slixmpp sends a stanza before there is a session (`XMLStream.send`)."""
     names = ("bind", "session", "register")
     return isinstance(stanza, Iq) and any(stanza.get_plugin(name, check=True) for name in names)

@@ -259,20 +259,22 @@ class Inbound:
         return stanza
 
     def _after_error(self, stanza: Stanza, *, known: bool) -> None:
-        """See what an error says about a stanza of ours; `known`: it bears the id of one that we sent."""
+        """See what an error says about a stanza of ours; `known`: it bears the id of one that we sent.
+
+        What others say, who can't know such an id, changes nothing of what we send, and costs us nothing.
+        """
         for echo in [child for child in stanza.xml if child.tag in PAYLOADS]:
             stanza.xml.remove(echo)  # it is never opened (ERRATA E04)
         error = stanza.xml.find(f"{{{stanza.namespace}}}error")
         found = (
             [_CONDITIONS[each.tag] for each in error if each.tag in _CONDITIONS] if error is not None else []
         )
-        if not found:
+        if not found or not known:
             return
         if found[0] != "bad-timestamp":
             self.protection.forget_inclusion(from_of(stanza))
-        if known:
-            self.stats["rejected"] += 1
-            self.xmpp.event("e2e_rejected", Rejection(stanza, found[0]))
+        self.stats["rejected"] += 1
+        self.xmpp.event("e2e_rejected", Rejection(stanza, found[0]))
 
     # ------------------------------------------------------------------ responses
 

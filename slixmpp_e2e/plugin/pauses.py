@@ -4,16 +4,19 @@ slixmpp's sending loop goes on as long as something is queued. Filters can't sto
 then `disconnect()` would not wait for it. So the queue's own `get` makes the pause: nothing changes its place.
 
 When a session ends, slixmpp empties the queue without a word. During a pause it may not be empty, so what is taken
-out then is parked, like everything else that would leave while there is no stream.
+out then is parked, like everything else that would leave while there is no stream. What can't be parked is reported.
+Nothing of that raises: slixmpp is in the middle of `connection_lost`, and would not say that the connection is lost.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from slixmpp import Iq, Message, Presence
 
+from slixmpp_e2e.plugin.departures import makes_session
 from slixmpp_e2e.plugin.parking import Parking
-from slixmpp_e2e.plugin.stanzas import is_sealed
+from slixmpp_e2e.plugin.stanzas import Stanza, is_sealed
 from slixmpp_e2e.plugin.turns import Turns
 
 
@@ -24,6 +27,8 @@ class Pauses:
     xmpp: Any
     turns: Turns
     parking: Parking
+    #: Called for whatever is taken out of the queue (`Reading.left`).
+    on_left: Callable[[], None] = field(default=lambda: None)
     #: slixmpp's queue, once it has our `get`.
     _queue: Any = field(default=None, init=False)
 
@@ -42,15 +47,29 @@ class Pauses:
         if not queue.empty() and self.turns.must_pause():
             queue.get_nowait = self._rescue  # nobody but us takes anything out, until a session ends
             try:
-                await self.turns.wait()
+                await self.turns.wait(sends=True)
             finally:
                 vars(queue).pop("get_nowait", None)
-        return await type(queue).get(queue)
+        item = await type(queue).get(queue)
+        self.on_left()
+        return item
 
     def _rescue(self) -> Any:
         item = type(self._queue).get_nowait(self._queue)
         stanza, use_filters = item
         is_ours = use_filters and isinstance(stanza, (Message, Presence, Iq)) and not is_sealed(stanza)
         if self.xmpp.transport is None and is_ours:
-            self.parking.hold(stanza)
+            self._keep(stanza)
         return item
+
+    def _keep(self, stanza: Stanza) -> None:
+        """Park a stanza, or have it reported; what makes a session is part of the one that ended. Never raises."""
+        try:
+            if not makes_session(stanza):
+                self.parking.hold(stanza)
+        except Exception as error:  # noqa: BLE001 an address that can't be compared; whatever it is, it is reported
+            self._report(stanza, error)
+
+    def _report(self, stanza: Stanza, error: Exception) -> None:
+        """Have the program told, later: what it sends in answer would go into the queue that is being emptied."""
+        self.xmpp.loop.call_soon(self.parking.fail, stanza, error)

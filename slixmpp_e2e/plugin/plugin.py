@@ -196,6 +196,7 @@ class E2EPlugin(BasePlugin):
         self._arrivals = Arrivals(
             xmpp, self._inbound, self._resumption, self._counters, self._outbound.hear_features, turns
         )
+        self._pauses.on_left = self._arrivals.reading.left
         protection.on_clock_adjustment = self._clock_adjusted
         sources = [config, *hosted_options(config, DEFAULTS)]
         self._renewal = Renewal(xmpp, protection, sources, load_identity, self._counters)

@@ -12,7 +12,7 @@ from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.plugin.certificate_search import CertificateSearch
 from slixmpp_e2e.plugin.opening import Opening
 from slixmpp_e2e.plugin.parking import Parking
-from slixmpp_e2e.plugin.stanzas import Stanza
+from slixmpp_e2e.plugin.stanzas import Stanza, to_of
 from slixmpp_e2e.protection import Protection
 from tests.accounts import Clock, account
 from tests.pki import PKI, Entity
@@ -231,3 +231,24 @@ async def test_an_option_that_names_no_resolver_is_an_error(tmp_path, wrong):
     options = make_pki(tmp_path).options("romeo", resolvers=wrong)
     with pytest.raises(ConfigurationError, match="resolvers"):
         protect(new_client("romeo@localhost/r"), options)
+
+
+class Careless:
+    """A resolver that changes the JID that it is given."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def find(self, jid: JID) -> Iterable[bytes]:
+        self.asked.append(jid.full)
+        jid.full = "mercutio@example.org/elsewhere"
+        return []
+
+
+async def test_a_resolver_that_changes_its_jid_changes_nobody_elses(romeo_alone):
+    first, second = Careless(), Careless()
+    room = Room(romeo_alone, first, second)
+    assert room.send()
+    await room.settle()
+    assert first.asked == second.asked == room.asked == [JULIET.full]
+    assert to_of(room.xmpp.make_message(JULIET, "x")) == JULIET

@@ -1,6 +1,7 @@
 """What is refused reaches no handler; the program hears of it, and who may know it is answered (RFC 3923 7)."""
 
 import time
+from typing import Any
 from xml.etree.ElementTree import SubElement, fromstring, tostring
 
 import pytest
@@ -189,3 +190,42 @@ async def test_whose_address_cannot_be_compared_is_dropped_and_an_iq_answered_wh
     stats = juliet.plugin.stats()
     assert (stats["refused_address"], stats.get("internal_errors", 0)) == (3, 0)
     assert [type(answer).__name__ for answer in juliet.sent] in ([], ["Iq"])
+
+
+def rejection(pair: Pair, identifier: str, sender: str) -> Any:
+    """Return a peer's word that a stanza of romeo's could not be decrypted, as it arrives."""
+    error = fromstring(
+        f"<message xmlns='jabber:client' type='error' id='{identifier}' from='{sender}' to='romeo@localhost/romeo'>"
+        f"<error type='modify'><bad-request xmlns='{STANZAS}'/><decryption-failed xmlns='{E2E}'/></error></message>"
+    )
+    return slixmpp.Message(pair.romeo.xmpp, xml=error, recv=True)
+
+
+async def test_only_who_got_a_stanza_can_make_us_send_our_certificate_again(pki):
+    pair = Pair(pki)
+    message = pair.romeo.message("juliet@localhost/juliet", "Paris?")
+    message["id"] = "m1"
+    outer = pair.romeo.seal(message)
+    protection = pair.romeo.plugin.protection
+    assert len(protection._inclusions) == 1
+    for sender in ("juliet@localhost/juliet", "stranger@localhost/x"):
+        assert pair.romeo.unseal(rejection(pair, "guessed", sender))["id"] == "guessed"
+    assert len(protection._inclusions) == 1
+    assert pair.romeo.plugin.stats().get("rejected", 0) == 0
+    assert pair.romeo.unseal(rejection(pair, outer["id"], "juliet@localhost/juliet"))["id"] == "m1"
+    assert len(protection._inclusions) == 0
+    assert pair.romeo.plugin.stats()["rejected"] == 1
+
+
+async def test_no_address_is_read_again_to_find_out_whom_an_error_is_from(pki, monkeypatch):
+    pair = Pair(pki)
+    message = pair.romeo.message("juliet@localhost/juliet", "Paris?")
+    message["id"] = "m1"
+    outer = pair.romeo.seal(message)
+    protection = pair.romeo.plugin.protection
+    for number in range(50):
+        protection._inclusions.put(("romeo@localhost", f"juliet{number}@localhost/x"), protection.now())
+    error = rejection(pair, outer["id"], "juliet@localhost/juliet")
+    monkeypatch.setattr("slixmpp_e2e.protection.JID", None)
+    pair.romeo.unseal(error)
+    assert len(protection._inclusions) == 50

@@ -81,3 +81,23 @@ async def test_who_is_cancelled_does_not_hold_up_the_others(turns):
     async with asyncio.timeout(1):
         await second
     assert first.cancelled()
+
+
+async def test_what_is_sent_has_every_second_round_however_many_others_there_are(turns):
+    done: list[str] = []
+
+    async def work(name: str, *, sends: bool = False) -> None:
+        for _ in range(4):
+            await turns.wait(sends=sends)
+            done.append(name)
+
+    await asyncio.gather(*(work(name) for name in "abc"), work("-", sends=True))
+    assert "".join(done) == "-a-b-c-abcabcabc"
+
+
+async def test_while_something_is_to_be_sent_others_must_pause(turns):
+    task = asyncio.ensure_future(turns.wait(sends=True))
+    await asyncio.sleep(0)
+    assert turns.must_pause()
+    await task
+    assert not turns.must_pause()

@@ -1,6 +1,7 @@
 """More at once than fits into a moment: the event loop gets its turn, and nothing is lost by that."""
 
 import asyncio
+from itertools import count
 
 import pytest
 from slixmpp import Message
@@ -107,6 +108,40 @@ async def test_the_loop_turns_while_a_burst_is_opened_and_the_order_is_kept(peop
     check_unhurt(failures)
 
 
+async def test_strangers_with_many_addresses_do_not_stop_what_is_sent(people):
+    romeo, juliet, _ = people
+    plugin, inbox = juliet.plugin["e2e"], Inbox(romeo)
+    instants = count()
+    plugin._arrivals.turns.now = lambda: next(instants)  # whoever asks has waited too long
+    waiting: list[int] = []
+
+    def leave(stanza):
+        if isinstance(stanza, Message):
+            waiting.append(plugin.stats()["waiting"])
+        return stanza
+
+    juliet.add_filter("out_sce", leave)
+    for number in range(40):
+        juliet.send_message("romeo@localhost/romeo", str(number), mtype="chat")
+    garbage = "<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'>AAAA</e2e>"
+    strangers = [f"stranger{number}@evil.example/x" for number in range(60)]
+    juliet.data_received(
+        "".join(
+            f"<iq type='get' id='{number}{each[:10]}' from='{each}' to='{JULIET}'>{garbage}</iq>"
+            for number in range(5)
+            for each in strangers
+        ).encode()
+    )
+    assert plugin.stats()["waiting"] > 290
+    assert bodies(await inbox.take(40, seconds=60)) == list(range(40))
+    assert waiting[-1] > 150  # 40 have left while 80 or so of the strangers' were looked at
+    async with asyncio.timeout(60):
+        while plugin.stats()["waiting"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await round_trip(juliet)
+    assert juliet.waiting_queue.empty()
+
+
 async def test_what_is_queued_when_a_session_ends_in_a_pause_leaves_with_the_next_one(people):
     romeo, juliet, failures = people
     inbox = Inbox(juliet)
@@ -137,6 +172,31 @@ async def test_what_is_queued_when_a_session_ends_in_a_pause_leaves_with_the_nex
     assert set(got) >= set(range(60, BURST))
     assert romeo.plugin["e2e"].stats()["parked"] == 0
     assert not any(each.received for each in failures)
+
+
+async def test_an_address_that_cannot_be_compared_does_not_keep_the_connection_from_ending(people):
+    romeo, juliet, failures = people
+    inbox = Inbox(juliet)
+    left: list[int] = []
+
+    def leave(stanza):
+        if isinstance(stanza, Message):
+            left.append(len(left))
+            if len(left) == 20:
+                romeo.abort()
+        return stanza
+
+    romeo.add_filter("out_sce", leave)
+    for number in range(BURST):
+        romeo.send_message(JULIET, str(number), mtype="chat")
+    romeo.send_message("bob@a!b.example", "x")
+    romeo.send_message(JULIET, str(BURST), mtype="chat")
+    assert bodies(await inbox.take(1, seconds=60)) == [0]
+    async with asyncio.timeout(60):
+        while len(left) <= BURST:  # noqa: ASYNC110 he has come back: the rest leaves
+            await asyncio.sleep(0.02)
+    assert [failure.stanza["to"].bare for failure in failures[0].sent] == ["bob@a!b.example"]
+    assert romeo.plugin["e2e"].stats()["parked"] == 0
 
 
 async def test_disconnecting_waits_for_what_is_queued(people):
