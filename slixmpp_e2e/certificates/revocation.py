@@ -94,8 +94,9 @@ class RevocationChecker:
         self.on_learned: Callable[[bytes, bytes], None] = lambda _key, _der: None
         self._known: Recent[Path, tuple[int, datetime, datetime, Status]] = Recent(_REMEMBERED)
         self._wanted: Recent[Path, bool] = Recent(_REMEMBERED)
-        #: Digests of lists that came along with messages, and whose path could not vouch for them again.
-        self._seen: Recent[tuple[bytes, Path], bool] = Recent(_REMEMBERED)
+        #: Digests of lists that came along with messages, with whose path: their issuers, if they can be read.
+        self._seen: Recent[tuple[bytes, Path], x509.Name | None] = Recent(_REMEMBERED)
+        self.lists.on_dropped = self._look_again
 
     def size(self) -> int:
         """Return how much is remembered, in entries: answers, lists, responses, and what is asked for."""
@@ -168,21 +169,31 @@ class RevocationChecker:
         seen = SHA256.digest(der), path
         if seen in self._seen:
             return
-        self._seen.put(seen, True)
+        self._seen.put(seen, None)
         try:
             found = RevocationList.from_der(der)
         except CertificateError:
             return
+        self._seen.put(seen, found.issuer)
         key = self.lists.learn(found, path)
         if key is not None:
             with suppress(StoreError):
                 self.on_learned(key, der)
 
+    def _look_again(self, issuer: x509.Name) -> None:
+        """Forget what was seen of an issuer: it may be news again."""
+        for seen in self._seen:
+            if self._seen.get(seen) == issuer:
+                self._seen.pop(seen)
+
     def recall(self, kept: Iterable[bytes]) -> None:
-        """Know again what came along with messages and was verified then; it is verified again when it is used."""
+        """Know again what came along with messages and was verified then; it is verified again when it is used.
+
+        It counts like what comes along, and takes nobody's place.
+        """
         for der in kept:
             with suppress(CertificateError):
-                self.lists.add(der)
+                self.lists.recall(der)
 
     async def refresh(self, *, at: datetime) -> tuple[E2EError, ...]:
         """Ask the sources, and return what went wrong; never within a filter."""
