@@ -20,10 +20,10 @@ from slixmpp_e2e.certificates.verified_lists import VerifiedLists, kept_as
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
-#: How many lists from sources are kept, in all and of one issuer for one scope.
+#: How many lists are kept that were configured, and that were fetched; of the former, of one issuer for one scope.
 _LISTS: Final = 1024
 _PER_SCOPE: Final = 4
-#: How large they are altogether, in octets.
+#: How large either are altogether, in octets.
 _OCTETS: Final = 256 << 20
 #: How many lists from messages are kept.
 _LEARNED: Final = 256
@@ -31,13 +31,16 @@ _REMEMBERED: Final = 1024
 
 
 class RevocationLists:
-    """Revocation lists by issuer: those that sources gave us, and those that came along with messages.
+    """Revocation lists by issuer: those that were configured, those that were fetched, and those from messages.
 
-    What came along, now or before the start, never takes the place of what a source gave.
+    What was fetched or came along, now or before the start, never takes the place of what was configured.
     """
 
     def __init__(self) -> None:
+        #: What was configured. Whoever is a CA changes nothing about it.
         self._lists: dict[x509.Name, list[RevocationList]] = {}
+        #: From where CAs say that they are.
+        self._fetched = VerifiedLists(_LISTS, _OCTETS)
         #: From messages.
         self._learned = VerifiedLists(_LEARNED)
         #: From messages of earlier processes, until somebody is seen to have signed them.
@@ -50,7 +53,7 @@ class RevocationLists:
 
     def __len__(self) -> int:
         configured = sum(map(len, self._lists.values()))
-        return configured + len(self._learned) + sum(map(len, self._recalled.values()))
+        return configured + len(self._fetched) + len(self._learned) + sum(map(len, self._recalled.values()))
 
     def size(self) -> int:
         """Return how much is remembered, in entries: lists, and which of them somebody's signature is on."""
@@ -90,6 +93,23 @@ class RevocationLists:
             raise CertificateError(f"too many revocation lists: {_LISTS} are kept")
         if sum(each.octets for each in others) + found.octets > _OCTETS:
             raise CertificateError(f"too many revocation lists: {_OCTETS} octets are kept")
+
+    def take(self, found: RevocationList, path: Path, *, at: datetime) -> tuple[CertificateError, ...]:
+        """Keep a list that was fetched if a CA of the path made it; return what there is to be told.
+
+        What has to go for it is of the CA that has most. One that does not count yet takes nobody's place.
+        """
+        if found.this_update > at:
+            return ()
+        signers = self._signers(found, path[1:])
+        if found.unusable is not None or not signers:
+            return (CertificateError("a revocation list was fetched that can't count: it is not kept"),)
+        gone = self._fetched.put(found, signers)
+        self.generation += gone is not None
+        return tuple(
+            CertificateError(f"too many revocation lists: one of {each.rfc4514_string()[:200]!r} had to go")
+            for each in gone or ()
+        )
 
     def learn(self, found: RevocationList, path: Path) -> bytes | None:
         """Keep a list that somebody sent if a CA above him made it; return what it replaces the older ones of.
@@ -175,7 +195,7 @@ class RevocationLists:
         """
         self._adopt(issuer, tuple(above))
         kept = self._lists.get(issuer, [])
-        candidates = [*kept, *self._learned.of(issuer)]
+        candidates = [*kept, *self._fetched.of(issuer), *self._learned.of(issuer)]
         believed: list[RevocationList] = []
         newest: set[tuple[x509.Certificate, x509.IssuingDistributionPoint | None]] = set()
         for found in sorted(candidates, key=lambda each: each.age, reverse=True):

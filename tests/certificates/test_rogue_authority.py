@@ -1,12 +1,13 @@
 """A CA that we trust for its own people takes nothing from the people of another: no list, no room, no turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import pytest
 
-from slixmpp_e2e.certificates import revocation_lists
+from slixmpp_e2e.certificates import revocation, revocation_lists
 from slixmpp_e2e.certificates.path import PathValidator
-from slixmpp_e2e.certificates.revocation import RevocationChecker
+from slixmpp_e2e.certificates.revocation import Evidence, RevocationChecker
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState
 from slixmpp_e2e.certificates.store import MemoryStore
@@ -181,3 +182,100 @@ class TestRoomForWhatCameAlong:
             )
         assert checker.generation > before
         assert world.state(checker) is UNKNOWN
+
+
+class TestRoomForWhatWasFetched:
+    """Of 1024 lists and 256 MiB, and of less here."""
+
+    @staticmethod
+    def points_of_evil(world: World) -> list[RevocationList]:
+        return [
+            RevocationList.from_der(
+                revocation_list(
+                    world.evil,
+                    extensions=[distribution_point(f"http://evil.example/{number}")],
+                    number=number,
+                )
+            )
+            for number in range(4)
+        ]
+
+    async def fetched(self, checker: RevocationChecker, *lists: tuple[RevocationList, Path]) -> list[str]:
+        checker.sources = (Found(Evidence(fetched=lists)),)
+        return [str(each) for each in await checker.refresh(at=MOMENT)]
+
+    async def test_a_ca_that_fills_it_keeps_no_list_of_another_out(self, world, monkeypatch):
+        monkeypatch.setattr(revocation_lists, "_LISTS", 3)
+        checker, path = RevocationChecker("soft"), world.mallory(world.evil)
+        problems = await self.fetched(checker, *((each, path) for each in self.points_of_evil(world)))
+        assert problems == ["too many revocation lists: one of 'CN=Evil' had to go"]
+        problems = await self.fetched(checker, (RevocationList.from_der(world.revoking), world.path))
+        assert problems == ["too many revocation lists: one of 'CN=Evil' had to go"]
+        assert world.state(checker) is REVOKED
+        await self.fetched(checker, *((each, path) for each in self.points_of_evil(world)))
+        assert world.state(checker) is REVOKED
+        assert len(checker.lists) == 3
+
+    async def test_nor_by_their_length(self, world, monkeypatch):
+        lists, victims = self.points_of_evil(world), RevocationList.from_der(world.revoking)
+        both = victims.octets + sum(each.octets for each in lists)
+        monkeypatch.setattr(revocation_lists, "_OCTETS", both - 1)
+        checker, path = RevocationChecker("soft"), world.mallory(world.evil)
+        assert await self.fetched(checker, *((each, path) for each in lists)) == []
+        assert len(await self.fetched(checker, (victims, world.path))) == 1
+        assert world.state(checker) is REVOKED
+
+    async def test_it_takes_no_room_of_what_is_configured_nor_its_place(self, world, monkeypatch):
+        monkeypatch.setattr(revocation_lists, "_LISTS", 1)
+        checker = RevocationChecker("soft")
+        checker.lists.add(world.revoking)
+        await self.fetched(
+            checker, *((each, world.mallory(world.evil)) for each in self.points_of_evil(world))
+        )
+        assert world.state(checker) is REVOKED
+        assert len(checker.lists) == 2
+
+    async def test_the_newer_one_counts_wherever_it_is_from(self, world):
+        checker = RevocationChecker("soft")
+        checker.lists.add(world.revoking)
+        for number, state in ((6, REVOKED), (8, UNKNOWN)):
+            newer = RevocationList.from_der(revocation_list(world.company, number=number))
+            assert await self.fetched(checker, (newer, world.path)) == []
+            assert world.state(checker) is state
+
+    async def test_what_the_path_can_t_vouch_for_is_not_kept(self, world):
+        checker = RevocationChecker("soft")
+        indirect = revocation_list(world.company, extensions=[distribution_point(indirect=True)])
+        for der in (revocation_list(world.evil), indirect):
+            problems = await self.fetched(checker, (RevocationList.from_der(der), world.path))
+            assert len(problems) == 1
+        assert len(checker.lists) == 0
+
+
+class Found:
+    """A source that has found something."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+
+    async def fetch(self, wanted: Sequence[Path], *, at: datetime) -> Evidence:
+        return self.evidence
+
+
+class TestWhatIsWanted:
+    def test_who_is_asked_about_often_keeps_nobody_from_being_asked_about(self, world, monkeypatch):
+        monkeypatch.setattr(revocation, "_REMEMBERED", 4)
+        checker = RevocationChecker("soft", sources=[Found(Evidence())])
+        world.state(checker)
+        for _ in range(8):
+            checker.check(world.mallory(world.evil), at=MOMENT)
+        assert world.path in checker.wanted
+        assert len(checker.wanted) == 4
+
+    async def test_what_a_source_had_no_room_for_stays_wanted(self, world):
+        other = world.mallory(world.evil)
+        checker = RevocationChecker("soft", sources=[Found(Evidence(left=frozenset({world.path})))])
+        world.state(checker)
+        checker.check(other, at=MOMENT)
+        await checker.refresh(at=MOMENT)
+        assert checker.wanted == (world.path,)
