@@ -18,7 +18,7 @@ from slixmpp_e2e.certificates.ocsp_responses import OCSPResponses
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_lists import RevocationLists
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
-from slixmpp_e2e.certificates.sharing import Shares
+from slixmpp_e2e.certificates.sharing import Shares, branch_of
 from slixmpp_e2e.cms.algorithms import SHA256
 from slixmpp_e2e.errors import CertificateError, E2EError, StoreError
 from slixmpp_e2e.tables import Recent
@@ -143,7 +143,7 @@ class RevocationChecker:
         self._known.put(path, (self.generation, at, until, found))
         if self.sources and _should_be_newer(found, at):
             is_new = path not in self._wanted
-            self._wanted.put(path, True, path[:0:-1])
+            self._wanted.put(path, True, branch_of(path[1:]))
             if is_new:
                 self.on_wanted()
         return found

@@ -8,12 +8,21 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Final, Generic, TypeVar
 
+from cryptography.hazmat.primitives import hashes
+
+from slixmpp_e2e.certificates.revocation_status import Path
+
 #: Who an entry belongs to: CAs, from the anchor down.
 Branch = tuple[Hashable, ...]
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _NOBODY: Final = object()
+
+
+def branch_of(authorities: Path) -> tuple[bytes, ...]:
+    """Return a CA and whoever stands above it in a path, the anchor last, as a branch: their SHA-256."""
+    return tuple(each.fingerprint(hashes.SHA256()) for each in reversed(authorities))
 
 
 def first_to_go(branches: Sequence[Branch], weights: Sequence[int] | None = None) -> int:

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path
-from slixmpp_e2e.certificates.sharing import Shares
+from slixmpp_e2e.certificates.sharing import Shares, branch_of
 from slixmpp_e2e.certificates.store import LIST_KEY, OWNER
 from slixmpp_e2e.cms.algorithms import SHA256
 
@@ -37,7 +36,7 @@ class VerifiedLists:
         known = self._lists.get(key)
         if known is not None and known.age >= found.age:
             return None
-        gone = self._lists.put(key, found, signers[::-1], found.octets)
+        gone = self._lists.put(key, found, branch_of(signers), found.octets)
         self._by_issuer.setdefault(found.issuer, {})[key] = found
         issuers = tuple(signer.subject for signer, _ in gone)
         for each, issuer in zip(gone, issuers, strict=True):
@@ -53,6 +52,5 @@ def kept_as(signer: x509.Certificate, found: RevocationList, above: Path = ()) -
     `above` is what stands above the signer in its path.
     """
     covered = b"" if found.scope is None else found.scope.public_bytes()
-    fingerprints = [each.fingerprint(hashes.SHA256()) for each in (signer, *above)]
-    digest = SHA256.digest(fingerprints[0] + covered)
-    return digest[:LIST_KEY] + b"".join(each[:OWNER] for each in reversed(fingerprints))
+    owners = branch_of((signer, *above))
+    return SHA256.digest(owners[-1] + covered)[:LIST_KEY] + b"".join(each[:OWNER] for each in owners)

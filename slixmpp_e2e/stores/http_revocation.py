@@ -24,7 +24,7 @@ from slixmpp_e2e.certificates.revocation import SOON, Evidence
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState
 from slixmpp_e2e.certificates.revocation_urls import host_of, list_urls, responder_urls
-from slixmpp_e2e.certificates.sharing import Branch, in_turns
+from slixmpp_e2e.certificates.sharing import in_turns
 from slixmpp_e2e.errors import ConfigurationError, E2EError, RevocationError
 from slixmpp_e2e.stores.bounded_http import BoundedHTTP, read_networks
 from slixmpp_e2e.tables import Recent
@@ -151,7 +151,8 @@ class HTTPRevocation:
                     BoundedHTTP(seconds=SECONDS, networks=self._networks) as client,
                 ):
                     turns = asyncio.Semaphore(_AT_ONCE)
-                    ordered = in_turns([(_branch(each), each) for each in due.values()])
+                    # whose turn it is, is that of the CA that wrote the addresses
+                    ordered = in_turns([(each.above[::-1], each) for each in due.values()])
                     await asyncio.gather(*(self._ask(client, each, found, turns) for each in ordered))
             except TimeoutError:
                 found.problems.append(RevocationError("asking about revocation took too long"))
@@ -220,11 +221,6 @@ def _questions(path: Path) -> Iterator[_Question]:
             yield _Question(urls, certificate, above, build_request(certificate, above[0]))
         for urls in list_urls(certificate):
             yield _Question(urls, certificate, above, None)
-
-
-def _branch(question: _Question) -> Branch:
-    """Return whose turn a question takes: that of the CA that wrote the addresses."""
-    return question.above[::-1]
 
 
 def _problem(url: str, why: str) -> RevocationError:

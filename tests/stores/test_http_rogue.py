@@ -130,6 +130,15 @@ async def test_a_second_address_that_answers_is_enough(root, company, server, ch
     assert checker.wanted == ()
 
 
+async def test_an_address_that_failed_is_passed_over_for_the_next_one(root, company, server, checker):
+    server.content["/other.crl"] = revocation_list(company)
+    first = end_entity(points((server.url("/gone"),)), issuer=company)
+    second = end_entity(points((server.url("/gone"), server.url("/other.crl"))), issuer=company)
+    await ask_about(checker, path_of(first, company, root))
+    await ask_about(checker, path_of(second, company, root))
+    assert server.asked == {"/gone": 1, "/other.crl": 1}
+
+
 async def test_what_there_was_no_time_for_stays_wanted(root, company, server, checker, monkeypatch):
     async def slow(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(60)
