@@ -19,6 +19,7 @@ from slixmpp_e2e.certificates.store import (
     Chain,
     check_decision,
     fingerprint_of,
+    list_to_go,
     read_identifiers,
 )
 from slixmpp_e2e.errors import StoreError
@@ -99,7 +100,7 @@ class Mirror:
         self._written: Recent[str, int] = Recent(_SIZE)
         self._ticks = 0
         #: Revocation lists that are not kept yet.
-        self._lists: deque[tuple[bytes, bytes]] = deque(maxlen=REVOCATION_LISTS)
+        self._lists: deque[tuple[bytes, bytes]] = deque()
         self._settling = False
         self._is_open = self._is_closed = False
 
@@ -291,6 +292,8 @@ class Mirror:
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`; it is carried out with the next `keep`, for whomever."""
         self._lists.append((key, der))
+        if len(self._lists) > REVOCATION_LISTS:
+            del self._lists[list_to_go([each for each, _ in self._lists])]
 
     def revocation_lists(self) -> Iterable[bytes]:
         """Return nothing: see `fetch_revocation_lists`."""

@@ -18,6 +18,7 @@ from slixmpp_e2e.certificates.ocsp_responses import OCSPResponses
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_lists import RevocationLists
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
+from slixmpp_e2e.certificates.sharing import Shares, branch_of
 from slixmpp_e2e.cms.algorithms import SHA256
 from slixmpp_e2e.errors import CertificateError, E2EError, StoreError
 from slixmpp_e2e.tables import Recent
@@ -59,6 +60,11 @@ class Evidence:
     #: What went wrong, to be reported; what was known before stays.
     problems: tuple[E2EError, ...] = ()
     responses: tuple[OCSPResponse, ...] = ()
+    #: Lists that were fetched where a CA says, with the path, from the certificate to its anchor, whose CA made them.
+    #: They count beside the others, and CAs share the room for them.
+    fetched: tuple[tuple[RevocationList, Path], ...] = ()
+    #: Of what was wanted, what there was no room or time to ask for: it stays wanted.
+    left: frozenset[Path] = frozenset()
 
 
 @runtime_checkable
@@ -93,9 +99,10 @@ class RevocationChecker:
         #: also within a filter. May raise `StoreError`: then it is forgotten at the end of the process.
         self.on_learned: Callable[[bytes, bytes], None] = lambda _key, _der: None
         self._known: Recent[Path, tuple[int, datetime, datetime, Status]] = Recent(_REMEMBERED)
-        self._wanted: Recent[Path, bool] = Recent(_REMEMBERED)
-        #: Digests of lists that came along with messages, and whose path could not vouch for them again.
-        self._seen: Recent[tuple[bytes, Path], bool] = Recent(_REMEMBERED)
+        self._wanted: Shares[Path, bool] = Shares(_REMEMBERED)
+        #: Digests of lists that came along with messages, with whose path: their issuers, if they can be read.
+        self._seen: Recent[tuple[bytes, Path], x509.Name | None] = Recent(_REMEMBERED)
+        self.lists.on_dropped = self._look_again
 
     def size(self) -> int:
         """Return how much is remembered, in entries: answers, lists, responses, and what is asked for."""
@@ -136,7 +143,7 @@ class RevocationChecker:
         self._known.put(path, (self.generation, at, until, found))
         if self.sources and _should_be_newer(found, at):
             is_new = path not in self._wanted
-            self._wanted.put(path, True)
+            self._wanted.put(path, True, branch_of(path[1:]))
             if is_new:
                 self.on_wanted()
         return found
@@ -168,38 +175,53 @@ class RevocationChecker:
         seen = SHA256.digest(der), path
         if seen in self._seen:
             return
-        self._seen.put(seen, True)
+        self._seen.put(seen, None)
         try:
             found = RevocationList.from_der(der)
         except CertificateError:
             return
+        self._seen.put(seen, found.issuer)
         key = self.lists.learn(found, path)
         if key is not None:
             with suppress(StoreError):
                 self.on_learned(key, der)
 
+    def _look_again(self, issuer: x509.Name) -> None:
+        """Forget what was seen of an issuer: it may be news again."""
+        for seen in self._seen:
+            if self._seen.get(seen) == issuer:
+                self._seen.pop(seen)
+
     def recall(self, kept: Iterable[bytes]) -> None:
-        """Know again what came along with messages and was verified then; it is verified again when it is used."""
+        """Know again what came along with messages and was verified then; it is verified again when it is used.
+
+        It counts like what comes along, and takes nobody's place.
+        """
         for der in kept:
             with suppress(CertificateError):
-                self.lists.add(der)
+                self.lists.recall(der)
 
     async def refresh(self, *, at: datetime) -> tuple[E2EError, ...]:
         """Ask the sources, and return what went wrong; never within a filter."""
         wanted = self.wanted
         problems: list[E2EError] = []
+        left: set[Path] = set()
         for source in self.sources:
             evidence = await source.fetch(wanted, at=at)
             problems += evidence.problems
+            left |= evidence.left
             for found in evidence.lists:
                 try:
                     self.lists.put(found)
                 except CertificateError as error:
                     problems.append(error)
+            for found, path in evidence.fetched:
+                problems += self.lists.take(found, path, at=at)
             for response in evidence.responses:
                 self.responses.put(response)
         for path in wanted:
-            self._wanted.pop(path)
+            if path not in left:
+                self._wanted.pop(path)
         return tuple(problems)
 
 

@@ -8,23 +8,22 @@ never `good`.
 path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.revocation_list import ALL_REASONS, RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState, Status
-from slixmpp_e2e.cms.algorithms import SHA256
+from slixmpp_e2e.certificates.verified_lists import VerifiedLists, kept_as
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.tables import Recent
 
-#: How many lists from sources are kept, in all and of one issuer for one scope.
+#: How many lists are kept that were configured, and that were fetched; of the former, of one issuer for one scope.
 _LISTS: Final = 1024
 _PER_SCOPE: Final = 4
-#: How large they are altogether, in octets.
+#: How large either are altogether, in octets.
 _OCTETS: Final = 256 << 20
 #: How many lists from messages are kept.
 _LEARNED: Final = 256
@@ -32,20 +31,29 @@ _REMEMBERED: Final = 1024
 
 
 class RevocationLists:
-    """Revocation lists by issuer: those that sources gave us, and those that came along with messages."""
+    """Revocation lists by issuer: those that were configured, those that were fetched, and those from messages.
+
+    What was fetched or came along, now or before the start, never takes the place of what was configured.
+    """
 
     def __init__(self) -> None:
+        #: What was configured. Whoever is a CA changes nothing about it.
         self._lists: dict[x509.Name, list[RevocationList]] = {}
-        #: From messages, verified: the newest of each signer and scope.
-        self._learned: Recent[
-            tuple[x509.Certificate, x509.IssuingDistributionPoint | None], RevocationList
-        ] = Recent(_LEARNED)
+        #: From where CAs say that they are.
+        self._fetched = VerifiedLists(_LISTS, _OCTETS)
+        #: From messages.
+        self._learned = VerifiedLists(_LEARNED)
+        #: From messages of earlier processes, until somebody is seen to have signed them.
+        self._recalled: dict[x509.Name, list[RevocationList]] = {}
+        #: Called with the issuer of a list that came with a message and had to go for another.
+        self.on_dropped: Callable[[x509.Name], None] = lambda _issuer: None
         self._verified: Recent[tuple[bytes, x509.Certificate], bool] = Recent(_REMEMBERED)
         #: Grows whenever an answer may become another.
         self.generation = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lists.values())) + len(self._learned)
+        configured = sum(map(len, self._lists.values()))
+        return configured + len(self._fetched) + len(self._learned) + sum(map(len, self._recalled.values()))
 
     def size(self) -> int:
         """Return how much is remembered, in entries: lists, and which of them somebody's signature is on."""
@@ -86,6 +94,23 @@ class RevocationLists:
         if sum(each.octets for each in others) + found.octets > _OCTETS:
             raise CertificateError(f"too many revocation lists: {_OCTETS} octets are kept")
 
+    def take(self, found: RevocationList, path: Path, *, at: datetime) -> tuple[CertificateError, ...]:
+        """Keep a list that was fetched if a CA of the path made it; return what there is to be told.
+
+        What has to go for it is of the CA that has most. One that does not count yet takes nobody's place.
+        """
+        if found.this_update > at:
+            return ()
+        signers = self._signers(found, path[1:])
+        if found.unusable is not None or not signers:
+            return (CertificateError("a revocation list was fetched that can't count: it is not kept"),)
+        gone = self._fetched.put(found, signers)
+        self.generation += gone is not None
+        return tuple(
+            CertificateError(f"too many revocation lists: one of {each.rfc4514_string()[:200]!r} had to go")
+            for each in gone or ()
+        )
+
     def learn(self, found: RevocationList, path: Path) -> bytes | None:
         """Keep a list that somebody sent if a CA above him made it; return what it replaces the older ones of.
 
@@ -94,15 +119,41 @@ class RevocationLists:
         """
         if found.unusable is not None:
             return None
-        signer = next((each for each in path[1:] if self._is_signed_by(found, each)), None)
-        if signer is None:
+        signers = self._signers(found, path[1:])
+        if not signers:
             return None
-        known = self._learned.get((signer, found.scope))
-        if known is not None and known.age >= found.age:
+        self._adopt(found.issuer, path[1:])
+        if not self._keep(found, signers):
             return None
-        self._learned.put((signer, found.scope), found)
         self.generation += 1
-        return kept_as(signer, found)
+        return kept_as(signers[0], found, signers[1:])
+
+    def recall(self, der: bytes) -> None:
+        """Know a list again that `learn` has kept once; raise `CertificateError` for what is none.
+
+        No more of them than `learn` keeps: others are ignored. Who signed it is looked at when it is used.
+        """
+        found = RevocationList.from_der(der)
+        if found.unusable is not None or sum(map(len, self._recalled.values())) >= _LEARNED:
+            return
+        self._recalled.setdefault(found.issuer, []).append(found)
+        self.generation += 1
+
+    def _adopt(self, issuer: x509.Name, above: Path) -> None:
+        """Let what was recalled count as learned if somebody in a validated path has signed it."""
+        recalled = self._recalled.pop(issuer, ())
+        for found in recalled:
+            if signers := self._signers(found, above):
+                self._keep(found, signers)
+            else:
+                self._recalled.setdefault(issuer, []).append(found)
+
+    def _keep(self, found: RevocationList, signers: Path) -> bool:
+        dropped = self._learned.put(found, signers)
+        for issuer in dropped or ():
+            self.generation += 1
+            self.on_dropped(issuer)
+        return dropped is not None
 
     def status(
         self, certificate: x509.Certificate, above: Sequence[x509.Certificate], *, at: datetime
@@ -142,23 +193,28 @@ class RevocationLists:
 
         What sources gave us is dropped when newer ones of theirs have replaced it.
         """
+        self._adopt(issuer, tuple(above))
         kept = self._lists.get(issuer, [])
-        learned = (known for key in self._learned if (known := self._learned.get(key)) is not None)
-        candidates = [*kept, *(each for each in learned if each.issuer == issuer)]
+        candidates = [*kept, *self._fetched.of(issuer), *self._learned.of(issuer)]
         believed: list[RevocationList] = []
         newest: set[tuple[x509.Certificate, x509.IssuingDistributionPoint | None]] = set()
         for found in sorted(candidates, key=lambda each: each.age, reverse=True):
             if found.this_update > at:
                 continue
-            signer = next((each for each in above if self._is_signed_by(found, each)), None)
-            if signer is None:
+            signers = self._signers(found, tuple(above))
+            if not signers:
                 continue
             believed.append(found)
-            if found in kept and (signer, found.scope) in newest:
+            if found in kept and (signers[0], found.scope) in newest:
                 kept.remove(found)
             elif found in kept and found.unusable is None:
-                newest.add((signer, found.scope))
+                newest.add((signers[0], found.scope))
         return believed
+
+    def _signers(self, found: RevocationList, above: Path) -> Path:
+        """Return who in a path signed a list, and who stands above; nobody may have."""
+        place = next((place for place, each in enumerate(above) if self._is_signed_by(found, each)), None)
+        return () if place is None else above[place:]
 
     def _is_signed_by(self, found: RevocationList, certificate: x509.Certificate) -> bool:
         key = found.fingerprint, certificate
@@ -167,9 +223,3 @@ class RevocationLists:
             known = found.is_signed_by(certificate)
             self._verified.put(key, known)
         return known
-
-
-def kept_as(signer: x509.Certificate, found: RevocationList) -> bytes:
-    """Return what a store keeps a list by: its signer and its scope, of which only the newest counts."""
-    covered = b"" if found.scope is None else found.scope.public_bytes()
-    return SHA256.digest(signer.fingerprint(hashes.SHA256()) + covered)

@@ -6,9 +6,10 @@ contract of its own, `shared_store.SharedStore`.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from slixmpp_e2e.certificates.sharing import first_to_go
 from slixmpp_e2e.cms.asn1 import Reader
 from slixmpp_e2e.cms.certificates import read_certificate
 from slixmpp_e2e.freshness import Admission, MemoryReplayRecord, ReplayRecord
@@ -20,8 +21,12 @@ Chain = tuple[bytes, ...]
 CERTIFICATES_PER_JID = 8
 #: How many are returned for one identifier: one more than signatures are tried with (`cms.signed_data`).
 CERTIFICATES_FOUND: Final = 9
-#: How many revocation lists are kept; the one that was kept first goes first.
+#: How many revocation lists are kept; which one goes first, `list_to_go` says.
 REVOCATION_LISTS: Final = 256
+#: What a list is kept by begins with so many octets for its signer and scope; then come so many for each CA from the
+#: anchor down to the signer.
+LIST_KEY: Final = 32
+OWNER: Final = 16
 #: What can be decided about a certificate.
 DECISIONS: Final = frozenset({Trust.VERIFIED, Trust.PINNED, Trust.TOFU, Trust.DISTRUSTED})
 
@@ -95,7 +100,8 @@ class Store(ReplayRecord, Protocol):
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """Keep a revocation list instead of what the key had; which of them is newer, the caller knows.
 
-        No more than `REVOCATION_LISTS`: the one that was kept first goes. Nothing about it is verified here.
+        Keys are the same if their first `LIST_KEY` octets are. No more than `REVOCATION_LISTS`: `list_to_go` says
+        which one goes. Nothing about it is verified here.
         """
 
     def revocation_lists(self) -> Iterable[bytes]:
@@ -103,6 +109,17 @@ class Store(ReplayRecord, Protocol):
 
     def close(self) -> None:
         """Release files and connections; the store is not used afterwards."""
+
+
+def list_to_go(keys: Sequence[bytes]) -> int:
+    """Return the place of the revocation list that goes when there are too many, by their keys in order.
+
+    From the anchor down it is of the CA that has most, and the one that was kept first. Keys of earlier versions,
+    which don't say whose a list is, belong together.
+    """
+    return first_to_go(
+        [tuple(key[start : start + OWNER] for start in range(LIST_KEY, len(key), OWNER)) for key in keys]
+    )
 
 
 class MemoryStore:
@@ -119,7 +136,7 @@ class MemoryStore:
         self._by_identifier: dict[bytes, dict[tuple[str, bytes], None]] = {}
         self._decisions: dict[str, dict[bytes, Trust]] = {}
         self._announcements: dict[tuple[str, bytes], bytes] = {}
-        self._revocation_lists: dict[bytes, bytes] = {}
+        self._revocation_lists: dict[bytes, tuple[bytes, bytes]] = {}
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """See `ReplayRecord`."""
@@ -190,14 +207,15 @@ class MemoryStore:
 
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`."""
-        self._revocation_lists.pop(key, None)
-        self._revocation_lists[key] = der
+        self._revocation_lists.pop(key[:LIST_KEY], None)
+        self._revocation_lists[key[:LIST_KEY]] = key, der
         if len(self._revocation_lists) > REVOCATION_LISTS:
-            del self._revocation_lists[next(iter(self._revocation_lists))]
+            place = list_to_go([each for each, _ in self._revocation_lists.values()])
+            del self._revocation_lists[list(self._revocation_lists)[place]]
 
     def revocation_lists(self) -> Iterable[bytes]:
         """See `Store`."""
-        return list(self._revocation_lists.values())
+        return [der for _, der in self._revocation_lists.values()]
 
     def close(self) -> None:
         """See `Store`."""

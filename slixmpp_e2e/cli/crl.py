@@ -15,8 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from slixmpp_e2e.certificates.revocation_list import RevocationList
-from slixmpp_e2e.certificates.revocation_lists import kept_as
 from slixmpp_e2e.certificates.store import Store
+from slixmpp_e2e.certificates.verified_lists import kept_as
 from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers
 from slixmpp_e2e.cli.encoding import load_certificates

@@ -1,8 +1,9 @@
 """Revocation over HTTP: OCSP responders and revocation lists where a CA says that they are (RFC 5280, RFC 6960).
 
 Only paths to an anchor are wanted, so only CAs that we trust choose whom we ask, and for certificates that they
-signed. Still, every round is bounded: in requests, altogether and to one host, in octets and in time. What comes is
-verified before it is handed on: it must be of the CA that it is asked for.
+signed. Still, every round is bounded: in requests, altogether and to one host, in octets and in time; CAs take
+turns, so that none uses up what another needs. What comes is verified before it is handed on: it must be of the CA
+that it is asked for. What fails, fails for the CA that named it, whoever else names the same address.
 
 It tells the CA, and everybody on the way to it, whose certificates are looked at and when.
 """
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates import ocsp
 from slixmpp_e2e.certificates.ocsp import OCSPResponse, build_request
@@ -22,6 +24,7 @@ from slixmpp_e2e.certificates.revocation import SOON, Evidence
 from slixmpp_e2e.certificates.revocation_list import RevocationList
 from slixmpp_e2e.certificates.revocation_status import Path, RevocationState
 from slixmpp_e2e.certificates.revocation_urls import host_of, list_urls, responder_urls
+from slixmpp_e2e.certificates.sharing import in_turns
 from slixmpp_e2e.errors import ConfigurationError, E2EError, RevocationError
 from slixmpp_e2e.stores.bounded_http import BoundedHTTP, read_networks
 from slixmpp_e2e.tables import Recent
@@ -42,6 +45,9 @@ _LONGEST: Final = 300
 _REQUEST_TYPE: Final = "application/ocsp-request"
 
 
+_Key = tuple[tuple[str, ...], bytes | None, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """Something to be asked for at any one of some addresses, in their order."""
@@ -52,6 +58,16 @@ class _Question:
     above: Path
     #: An OCSP request; without one, it is about a revocation list.
     body: bytes | None
+
+    @property
+    def key(self) -> "_Key":
+        """What is asked for, where, and whose answer counts; the same question is asked once."""
+        return self.urls, *self.place
+
+    @property
+    def place(self) -> tuple[bytes | None, bytes]:
+        """What is remembered of an address: another question may be asked there at any time."""
+        return self.body, self.above[0].fingerprint(hashes.SHA256())
 
     async def ask(self, client: BoundedHTTP, url: str) -> OCSPResponse | RevocationList:
         """Return what is there, verified; raise an `E2EError`."""
@@ -82,7 +98,10 @@ class _Round:
     """What was found in one round, and how much was asked."""
 
     at: datetime
-    lists: list[RevocationList] = field(default_factory=list)
+    #: Questions that were not asked, because there was no room or time.
+    left: set[_Key]
+    #: With the path whose CA made them.
+    lists: list[tuple[RevocationList, Path]] = field(default_factory=list)
     responses: list[OCSPResponse] = field(default_factory=list)
     problems: list[E2EError] = field(default_factory=list)
     hosts: Counter[str | None] = field(default_factory=Counter)
@@ -118,32 +137,44 @@ class HTTPRevocation:
             self._networks = read_networks(networks)
         except ValueError as error:
             raise ConfigurationError(f"networks: {error}") from error
-        self._asked: Recent[tuple[str, bytes | None], _Asked] = Recent(_REMEMBERED)
+        self._asked: Recent[tuple[str, bytes | None, bytes], _Asked] = Recent(_REMEMBERED)
 
     async def fetch(self, wanted: Sequence[Path], *, at: datetime) -> Evidence:
         """See `RevocationSource`. Whoever was asked lately, or has nothing newer yet, is not asked again."""
-        questions = [each for each in _questions(wanted) if self._is_due(each, at)]
-        found = _Round(at)
-        if questions:
+        entries = [(path, each) for path in wanted for each in _questions(path)]
+        due = {each.key: each for _, each in entries if self._is_due(each, at)}
+        found = _Round(at, set(due))
+        if due:
             try:
                 async with (
                     asyncio.timeout(ROUND_SECONDS),
                     BoundedHTTP(seconds=SECONDS, networks=self._networks) as client,
                 ):
                     turns = asyncio.Semaphore(_AT_ONCE)
-                    await asyncio.gather(*(self._ask(client, each, found, turns) for each in questions))
+                    # whose turn it is, is that of the CA that wrote the addresses
+                    ordered = in_turns([(each.above[::-1], each) for each in due.values()])
+                    await asyncio.gather(*(self._ask(client, each, found, turns) for each in ordered))
             except TimeoutError:
                 found.problems.append(RevocationError("asking about revocation took too long"))
-        return Evidence(tuple(found.lists), tuple(found.problems), tuple(found.responses))
+        return Evidence(
+            problems=tuple(found.problems),
+            responses=tuple(found.responses),
+            fetched=tuple(found.lists),
+            left=frozenset(path for path, each in entries if each.key in found.left),
+        )
 
     async def _ask(
         self, client: BoundedHTTP, question: _Question, found: _Round, turns: asyncio.Semaphore
     ) -> None:
         async with turns:
+            found.left.discard(question.key)
             for url in question.urls:
-                if not self._may_be_asked(url, question.body, found.at) or not found.may_ask(url):
+                if not self._may_be_asked(url, question, found.at):
                     continue
-                self._note(url, question.body, _Asked(found.at, found.at + PAUSE, found=False))
+                if not found.may_ask(url):
+                    found.left.add(question.key)
+                    continue
+                self._note(url, question, _Asked(found.at, found.at + PAUSE, found=False))
                 try:
                     answer = await question.ask(client, url)
                 except E2EError as error:
@@ -155,47 +186,41 @@ class HTTPRevocation:
                 if isinstance(answer, OCSPResponse):
                     found.responses.append(answer)
                 else:
-                    found.lists.append(answer)
+                    found.lists.append((answer, (question.certificate, *question.above)))
                 if why := _shortcoming(answer, found.at):
                     found.problems.append(_problem(url, why))
                     continue
+                found.left.discard(question.key)
                 again = max(found.at + PAUSE, _end(answer) - SOON)
-                self._note(url, question.body, _Asked(found.at, again, found=True))
+                self._note(url, question, _Asked(found.at, again, found=True))
                 return
 
-    def _note(self, url: str, body: bytes | None, asked: _Asked) -> None:
-        self._asked.put((url, body), asked)
+    def _note(self, url: str, question: _Question, asked: _Asked) -> None:
+        self._asked.put((url, *question.place), asked)
 
-    def _may_be_asked(self, url: str, body: bytes | None, at: datetime) -> bool:
-        asked = self._asked.get((url, body))
+    def _may_be_asked(self, url: str, question: _Question, at: datetime) -> bool:
+        asked = self._asked.get((url, *question.place))
         return asked is None or not asked.at <= at < asked.again
 
     def _is_due(self, question: _Question, at: datetime) -> bool:
         """Tell whether none of the addresses has answered so that it holds, and one of them may be asked."""
         due = False
         for url in question.urls:
-            if self._may_be_asked(url, question.body, at):
+            if self._may_be_asked(url, question, at):
                 due = True
-            elif (asked := self._asked.get((url, question.body))) is not None and asked.found:
+            elif (asked := self._asked.get((url, *question.place))) is not None and asked.found:
                 return False
         return due
 
 
-def _questions(wanted: Sequence[Path]) -> Iterator[_Question]:
-    """Yield what there is to be asked about paths, each thing once; responders come before lists."""
-    seen: set[tuple[tuple[str, ...], bytes | None]] = set()
-    certificates = [
-        (certificate, path[place + 1 :]) for path in wanted for place, certificate in enumerate(path[:-1])
-    ]
-    found = [
-        *(_about_responders(certificate, above) for certificate, above in certificates),
-        *(_about_lists(certificate, above) for certificate, above in certificates),
-    ]
-    for questions in found:
-        for question in questions:
-            if (question.urls, question.body) not in seen:
-                seen.add((question.urls, question.body))
-                yield question
+def _questions(path: Path) -> Iterator[_Question]:
+    """Yield what there is to be asked about a path; of each certificate, responders come before lists."""
+    for place, certificate in enumerate(path[:-1]):
+        above = path[place + 1 :]
+        if urls := responder_urls(certificate):
+            yield _Question(urls, certificate, above, build_request(certificate, above[0]))
+        for urls in list_urls(certificate):
+            yield _Question(urls, certificate, above, None)
 
 
 def _problem(url: str, why: str) -> RevocationError:
@@ -211,13 +236,6 @@ def _shortcoming(answer: OCSPResponse | RevocationList, at: datetime) -> str | N
     """Return why there should be something better, at another address or soon."""
     if isinstance(answer, OCSPResponse) and answer.state is RevocationState.UNKNOWN:
         return "the responder does not know the certificate"
+    if isinstance(answer, RevocationList) and answer.this_update > at:
+        return "what is there does not count yet"
     return "what is there should have been replaced" if _end(answer) < at else None
-
-
-def _about_responders(certificate: x509.Certificate, above: Path) -> Iterator[_Question]:
-    if urls := responder_urls(certificate):
-        yield _Question(urls, certificate, above, build_request(certificate, above[0]))
-
-
-def _about_lists(certificate: x509.Certificate, above: Path) -> Iterator[_Question]:
-    return (_Question(urls, certificate, above, None) for urls in list_urls(certificate))

@@ -13,10 +13,12 @@ from slixmpp_e2e.certificates.shared_store import Known
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
     CERTIFICATES_PER_JID,
+    LIST_KEY,
     REVOCATION_LISTS,
     Chain,
     check_decision,
     fingerprint_of,
+    list_to_go,
     read_identifiers,
     split_chain,
 )
@@ -28,6 +30,8 @@ from slixmpp_e2e.stores.postgresql_connections import Connections
 
 #: Seconds for what reads whole tables, or changes them.
 _LONG: Final = 120.0
+#: How much is kept of whose a revocation list is, in octets: a key must fit into a row of a B-tree.
+_OWNERS: Final = 256
 _SCHEMA: Final = re.compile("[a-z_][a-z0-9_]{0,62}")
 
 
@@ -243,10 +247,18 @@ class PostgreSQLStore:
 
     async def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`."""
-        async with self._connections.connection() as connection:
+        async with self._connections.connection() as connection, connection.transaction():
+            await connection.execute(schemas.LOCK_LISTS)
+            same = hashlib.sha256(key[:LIST_KEY]).digest()
+            owners = key[LIST_KEY:][:_OWNERS]
+            await connection.execute("DELETE FROM revocation_list WHERE substr(key, 1, 32) = $1", same)
             await connection.execute(
-                "SELECT add_revocation_list($1, $2, $3)", hashlib.sha256(key).digest(), der, REVOCATION_LISTS
+                "INSERT INTO revocation_list (key, list) VALUES ($1, $2)", same + owners, der
             )
+            kept = await connection.fetch("SELECT id, key FROM revocation_list ORDER BY id")
+            while len(kept) > REVOCATION_LISTS:
+                gone = kept.pop(list_to_go([each["key"] for each in kept]))
+                await connection.execute("DELETE FROM revocation_list WHERE id = $1", gone["id"])
 
     async def revocation_lists(self) -> Iterable[bytes]:
         """See `Store`."""

@@ -196,6 +196,8 @@ SELECT id, fingerprint, chain, announcement, NULL AS trust FROM certificate WHER
 UNION ALL SELECT NULL, fingerprint, NULL, NULL, trust FROM decision WHERE jid = $1
 ORDER BY id DESC
 """
+#: Before revocation lists are counted: who else wants to, waits. Its `add_revocation_list` is for earlier versions.
+LOCK_LISTS: Final = "SELECT pg_advisory_xact_lock('revocation_list'::regclass::integer, 0)"
 FIND: Final = """
 SELECT DISTINCT ON (fingerprint) chain FROM certificate
 WHERE issuer_and_serial = $1 OR key_identifier = $1 ORDER BY fingerprint LIMIT $2

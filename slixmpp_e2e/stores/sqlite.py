@@ -16,10 +16,12 @@ from typing import Any, Final, NoReturn
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
     CERTIFICATES_PER_JID,
+    LIST_KEY,
     REVOCATION_LISTS,
     Chain,
     check_decision,
     fingerprint_of,
+    list_to_go,
     read_identifiers,
     split_chain,
 )
@@ -312,13 +314,13 @@ class SQLiteStore:
         """See `Store`."""
         with self._transaction():
             self._connection.execute(
-                "INSERT OR REPLACE INTO revocation_list (key, list) VALUES (?, ?)", (key, der)
+                "DELETE FROM revocation_list WHERE substr(key, 1, ?) = ?", (LIST_KEY, key[:LIST_KEY])
             )
-            self._connection.execute(
-                "DELETE FROM revocation_list WHERE id NOT IN "
-                "(SELECT id FROM revocation_list ORDER BY id DESC LIMIT ?)",
-                (REVOCATION_LISTS,),
-            )
+            self._connection.execute("INSERT INTO revocation_list (key, list) VALUES (?, ?)", (key, der))
+            kept = self._connection.execute("SELECT id, key FROM revocation_list ORDER BY id").fetchall()
+            while len(kept) > REVOCATION_LISTS:
+                gone, _ = kept.pop(list_to_go([self._octets(each) for _, each in kept]))
+                self._connection.execute("DELETE FROM revocation_list WHERE id = ?", (gone,))
 
     def revocation_lists(self) -> Iterable[bytes]:
         """See `Store`."""

@@ -291,6 +291,14 @@ class TestRevocationLists:
         shared.reachable = True
         assert list(await mirror.fetch_revocation_lists()) == []
 
+    async def test_until_then_too_many_of_one_ca_push_out_only_its_own(self, mirror, shared, monkeypatch):
+        monkeypatch.setattr("slixmpp_e2e.certificates.mirror.REVOCATION_LISTS", 3)
+        mirror.add_revocation_list(b"x" * 32 + b"c" * 16, b"company's")
+        for number in range(4):
+            mirror.add_revocation_list(b"%032d" % number + b"e" * 16, b"%d" % number)
+        await mirror.keep(JULIET)
+        assert list(await mirror.fetch_revocation_lists()) == [b"company's", b"2", b"3"]
+
 
 class TestClosing:
     async def test_what_is_written_is_kept_first_and_nothing_opens_it_again(self, mirror, shared):

@@ -76,7 +76,7 @@ def path_of(leaf: Entity, *above: Entity):
 async def problems_of(path, source=None, at=MOMENT) -> list[str]:
     """Ask; return what went wrong. Nothing may have been found."""
     found = await (source or HTTPRevocation(LOOPBACK)).fetch([path], at=at)
-    assert not found.lists
+    assert not found.fetched
     assert not found.responses
     assert all(isinstance(each, RevocationError) for each in found.problems)
     assert all(str(each).startswith(("http://", "https://", "asking ")) for each in found.problems)
@@ -168,7 +168,7 @@ class TestWhatIsRefused:
         server.content |= {"/ocsp": octets, "/ca.crl": octets}
         for each in (leaf, listed):
             found = await HTTPRevocation(LOOPBACK).fetch([path_of(each, root)], at=MOMENT)
-            assert (found.lists, found.responses, len(found.problems)) == ((), (), 1)
+            assert (found.fetched, found.responses, len(found.problems)) == ((), (), 1)
 
     async def test_a_responder_that_wants_to_be_asked_later(self, root, leaf, server):
         later = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
@@ -372,7 +372,7 @@ class TestNotTooOften:
         server.content["/ca.crl"] = revocation_list(root)
         paths = [path_of(end_entity(points((server.url("/ca.crl"),)), issuer=root), root) for _ in range(3)]
         found = await HTTPRevocation(LOOPBACK).fetch(paths, at=MOMENT)
-        assert len(found.lists) == 1
+        assert len(found.fetched) == 1
         assert server.asked["/ca.crl"] == 1
 
     async def test_a_clock_that_is_set_back_does_not_silence_it(self, root, leaf, server):

@@ -185,6 +185,20 @@ class TestRevocationLists:
         kept = [b"old %d" % number for number in range(2, REVOCATION_LISTS)]
         assert list(store.revocation_lists()) == [*kept, b"new 0", b"new x"]
 
+    def test_too_many_of_one_ca_push_out_only_its_own(self, store, monkeypatch):
+        for module in ("certificates.store", "stores.sqlite", "stores.postgresql"):
+            monkeypatch.setattr(f"slixmpp_e2e.{module}.REVOCATION_LISTS", 4)
+        root, company, evil = (letter * 16 for letter in (b"r", b"c", b"e"))
+        store.add_revocation_list(b"a" * 32 + root + company, b"company's")
+        for number in range(6):
+            store.add_revocation_list(b"%032d" % number + root + evil + b"%016d" % number, b"%d" % number)
+        assert list(store.revocation_lists()) == [b"company's", b"3", b"4", b"5"]
+
+    def test_whose_a_list_is_does_not_make_it_another(self, store):
+        store.add_revocation_list(b"a" * 32, b"of an earlier version")
+        store.add_revocation_list(b"a" * 32 + b"c" * 16, b"the newer one")
+        assert list(store.revocation_lists()) == [b"the newer one"]
+
 
 class TestDecisions:
     def test_at_first_nothing_is_decided(self, store):
