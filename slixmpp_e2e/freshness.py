@@ -21,6 +21,8 @@ MICROSECOND: Final = 1_000
 WINDOW: Final = 300 * SECOND
 #: How far back the comparison with earlier timestamps goes.
 RECENT: Final = 600 * SECOND
+#: What is dated further ahead than this has not its place in a replay record for the asking.
+AHEAD: Final = 5 * SECOND
 _ADJUSTMENT: Final = 60 * SECOND
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_FRACTION: Final = 64
@@ -123,17 +125,25 @@ class MonotoneClock:
 class Admission:
     """What a replay record says of a stanza that it has just taken in."""
 
-    #: Seen before, or too old for the record to know.
+    #: Not taken in: seen before, too old for the record to know, or `ahead`.
     seen: bool
     #: The highest timestamp that this signer's stanzas of the last ten minutes had before, or None.
     highest: int | None
+    #: Never seen, but dated ahead, as too many others are: it was not recorded.
+    ahead: bool = False
 
 
 class ReplayRecord(Protocol):
     """What has been received from whom; bounded, and never forgetful in the attacker's favour.
 
     When an entry is dropped, the floor of its signer rises to the entry's timestamp; when a signer is
-    dropped, everybody's does. Nothing at or below the floor counts as new.
+    dropped, everybody's does, to his newest. Nothing at or below the floor counts as new.
+
+    So whoever could fill the record with timestamps of the future could silence everybody until then. Therefore no
+    more than half of the signers may have a newest timestamp more than `AHEAD` after the time of receipt, be they new
+    or known; one more is `ahead`. The signer who is dropped is the one with the oldest newest timestamp, and nobody
+    is if even that lies further ahead. So the record never raises everybody's floor further than `AHEAD` beyond the
+    time of receipt, whatever is sent.
     """
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
@@ -186,8 +196,12 @@ def assess(
 
     `skew` is what `check_window` said of it.
     """
+    if admission.ahead:
+        raise TimestampError(
+            f"dated {skew:.0f} seconds ahead, as too many signers' stanzas are", reason="future", skew=skew
+        )
     if admission.seen:
-        raise TimestampError("seen before", reason="seen", skew=skew)
+        raise TimestampError("seen before, or too old to know", reason="seen", skew=skew)
     delayed = delayed_since is not None and now - timestamp > window
     decreasing = not delayed and admission.highest is not None and timestamp <= admission.highest
     return Freshness("decreasing" if decreasing else "ok", skew, "delayed" if delayed else "live")
@@ -216,34 +230,42 @@ class MemoryReplayRecord:
 
     def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
         """See `ReplayRecord`."""
-        if signer not in self._signers and not self._make_room(timestamp):
-            return Admission(seen=True, highest=None)
-        record = self._signers.setdefault(signer, _SignerRecord(newest=timestamp))
+        record = self._signers.get(signer) or _SignerRecord()
         highest = record.highest(since=received - RECENT)
         if digest in record.digests or timestamp <= max(record.floor, self._floor):
             return Admission(seen=True, highest=highest)
+        limit = received + AHEAD
+        if record.newest <= limit < timestamp and self._are_many_ahead(limit):
+            return Admission(seen=True, highest=highest, ahead=True)
+        if signer not in self._signers:
+            refusal = self._make_room(timestamp, limit)
+            if refusal is not None:
+                return refusal
+            self._signers[signer] = record
         record.add(digest, timestamp, received)
         if len(record.digests) > self._entries_per_signer:
             record.drop_oldest()
         return Admission(seen=False, highest=highest)
 
-    def _make_room(self, timestamp: int) -> bool:
-        """Make room for another signer; return False where his stanza would be below the floor after that."""
-        if timestamp <= self._floor:
-            return False
-        if len(self._signers) == self._max_signers:
-            name = min(self._signers, key=lambda each: self._signers[each].newest)
-            newest = self._signers[name].newest
-            if timestamp <= newest:
-                return False
-            del self._signers[name]
-            self._floor = newest
-        return True
+    def _are_many_ahead(self, limit: int) -> bool:
+        return sum(each.newest > limit for each in self._signers.values()) >= self._max_signers // 2
+
+    def _make_room(self, timestamp: int, limit: int) -> Admission | None:
+        """Make room for another signer; return what to answer where that would raise the floor too far."""
+        if len(self._signers) < self._max_signers:
+            return None
+        name = min(self._signers, key=lambda each: self._signers[each].newest)
+        newest = self._signers[name].newest
+        if timestamp <= newest or newest > limit:
+            return Admission(seen=True, highest=None, ahead=timestamp > newest)
+        del self._signers[name]
+        self._floor = max(self._floor, newest)
+        return None
 
 
 @dataclass(slots=True)
 class _SignerRecord:
-    newest: int
+    newest: int = 0
     floor: int = 0
     digests: set[bytes] = field(default_factory=set)
     #: (timestamp, digest, received): a heap.

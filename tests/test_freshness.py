@@ -312,6 +312,11 @@ class TestAdmission:
             admitted(Recorder(Admission(seen=True, highest=None)), SECOND)
         assert (caught.value.reason, caught.value.skew) == ("seen", 1.0)
 
+    def test_what_is_dated_ahead_as_too_many_are_is_from_the_future_and_no_replay(self):
+        with pytest.raises(TimestampError, match="9 seconds ahead") as caught:
+            admitted(Recorder(Admission(seen=True, highest=NOW, ahead=True)), 9 * SECOND)
+        assert (caught.value.reason, caught.value.skew) == ("future", 9.0)
+
     @pytest.mark.parametrize("offset", [-WINDOW - 1, WINDOW + 1])
     def test_what_fails_the_window_is_not_recorded(self, offset):
         record = Recorder(Admission(seen=False, highest=None))

@@ -23,7 +23,7 @@ from slixmpp_e2e.certificates.store import (
     split_chain,
 )
 from slixmpp_e2e.errors import ConfigurationError, StoreError
-from slixmpp_e2e.freshness import RECENT, Admission
+from slixmpp_e2e.freshness import AHEAD, RECENT, Admission
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores import postgresql_schema as schemas
 from slixmpp_e2e.stores.postgresql_connections import Connections
@@ -145,15 +145,16 @@ class PostgreSQLStore:
         """See `SharedStore`."""
         async with self._connections.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT * FROM admit($1, $2, $3, $4, $5, $6, $7)",
+                "SELECT * FROM admit($1, $2, $3, $4, $5, $6, $7, $8)",
                 signer,
                 digest,
                 timestamp,
                 received,
                 RECENT,
+                AHEAD,
                 *self._sizes,
             )
-            return Admission(seen=row["seen_"], highest=row["highest"])
+            return Admission(seen=row["seen_"], highest=row["highest"], ahead=row["ahead"])
 
     # ------------------------------------------------------------------ certificates and decisions
 

@@ -5,12 +5,13 @@ so it is one round trip and one transaction, READ COMMITTED: every statement ins
 
 The locks of `admit`: the row of a signer is locked first; who has none yet locks the row of everybody, and looks
 for his own again. Whoever holds the row of everybody may wait for a signer's; whoever holds a signer's row waits
-for nothing more. So nobody waits in a circle.
+for nothing more. So nobody waits in a circle. And so signers who are known count those who are dated ahead without
+a lock: as many of them as there are processes may be beyond the half for it (`freshness.ReplayRecord`).
 """
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 #: So that somebody else's tables are not taken for ours.
 APPLICATION: Final = "slixmpp_e2e"
 #: The advisory lock under which a schema is made or migrated: "e2ex".
@@ -66,15 +67,18 @@ CREATE TABLE revocation_list (
 _ADMIT: Final = """
 CREATE FUNCTION admit(
     signer_ text, digest_ bytea, timestamp_ bigint, received_ bigint, recent bigint,
-    max_entries integer, max_signers integer, OUT seen_ boolean, OUT highest bigint
+    max_ahead bigint, max_entries integer, max_signers integer,
+    OUT seen_ boolean, OUT highest bigint, OUT ahead boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
     known signer%ROWTYPE;
     victim signer%ROWTYPE;
     everybody bigint;
+    ahead_from bigint := received_ + max_ahead;
     dropped record;
 BEGIN
     seen_ := true;
+    ahead := false;
     SELECT * INTO known FROM signer WHERE jid = signer_ FOR UPDATE;
     IF NOT FOUND THEN
         SELECT floor INTO STRICT everybody FROM store FOR UPDATE;
@@ -83,12 +87,19 @@ BEGIN
             IF timestamp_ <= everybody THEN
                 RETURN;
             END IF;
+            IF timestamp_ > ahead_from
+                AND (SELECT count(*) FROM signer WHERE newest > ahead_from) >= max_signers / 2
+            THEN
+                ahead := true;
+                RETURN;
+            END IF;
             IF (SELECT count(*) FROM signer) >= max_signers THEN
                 LOOP  -- until it is the oldest one that is locked: others may become newer while we wait
                     SELECT * INTO STRICT victim FROM signer ORDER BY newest, jid LIMIT 1 FOR UPDATE;
                     EXIT WHEN NOT EXISTS (SELECT FROM signer WHERE newest < victim.newest);
                 END LOOP;
-                IF timestamp_ <= victim.newest THEN
+                IF timestamp_ <= victim.newest OR victim.newest > ahead_from THEN
+                    ahead := timestamp_ > victim.newest;
                     RETURN;
                 END IF;
                 DELETE FROM seen WHERE jid = victim.jid;
@@ -109,6 +120,12 @@ BEGIN
     IF timestamp_ <= greatest(known.floor, everybody)
         OR EXISTS (SELECT FROM seen WHERE jid = signer_ AND digest = digest_)
     THEN
+        RETURN;
+    END IF;
+    IF known.newest <= ahead_from AND timestamp_ > ahead_from
+        AND (SELECT count(*) FROM signer WHERE newest > ahead_from) >= max_signers / 2
+    THEN
+        ahead := true;
         RETURN;
     END IF;
     INSERT INTO seen VALUES (signer_, digest_, timestamp_, received_);
@@ -189,7 +206,9 @@ $$;
 #: The script that makes everything.
 SCRIPT: Final = _TABLES + _ADMIT + _CERTIFICATES + _DECISIONS
 #: Scripts, by the version that they lead away from.
-MIGRATIONS: Final[dict[int, str]] = {}
+MIGRATIONS: Final[dict[int, str]] = {
+    1: "DROP FUNCTION admit(text, bytea, bigint, bigint, bigint, integer, integer);" + _ADMIT,
+}
 
 LOAD: Final = """
 SELECT id, fingerprint, chain, announcement, NULL AS trust FROM certificate WHERE jid = $1

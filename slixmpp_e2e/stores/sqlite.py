@@ -27,7 +27,7 @@ from slixmpp_e2e.certificates.store import (
 )
 from slixmpp_e2e.cms.asn1 import ASN1Error
 from slixmpp_e2e.errors import StoreError
-from slixmpp_e2e.freshness import RECENT, Admission
+from slixmpp_e2e.freshness import AHEAD, RECENT, Admission
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores import decisions
 from slixmpp_e2e.stores.schema import APPLICATION, MIGRATIONS, TABLES, VERSION, add_functions
@@ -154,13 +154,18 @@ class SQLiteStore:
         execute = self._connection.execute
         with self._transaction():
             known = self._row("SELECT floor, newest, entries FROM signer WHERE jid = ?", (int,) * 3, signer)
-            if known is None and not self._make_room(timestamp):
-                return Admission(seen=True, highest=None)
             floor, newest, entries = known or (0, 0, 0)
             highest = self._newest_of(signer, received)
             seen = self._value("SELECT 1 FROM seen WHERE jid = ? AND digest = ?", signer, digest)
             if seen or timestamp <= max(floor, self._floor()):
                 return Admission(seen=True, highest=highest)
+            limit = received + AHEAD
+            if newest <= limit < timestamp and self._are_many_ahead(limit):
+                return Admission(seen=True, highest=highest, ahead=True)
+            if known is None:
+                refusal = self._make_room(timestamp, limit)
+                if refusal is not None:
+                    return refusal
             execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
             if entries >= self._entries_per_signer:  # it may have been more before
                 floor = max(floor, self._drop_oldest(signer))
@@ -191,19 +196,22 @@ class SQLiteStore:
     def _floor(self) -> int:
         return self._integer("SELECT floor FROM everybody")
 
-    def _make_room(self, timestamp: int) -> bool:
-        """Make room for another signer; return False where his stanza would be below the floor after that."""
-        if timestamp <= self._floor():
-            return False
-        if self._integer("SELECT count(*) FROM signer") >= self._max_signers:
-            oldest = self._row("SELECT jid, newest FROM signer ORDER BY newest LIMIT 1", (str, int))
-            jid, newest = oldest or self._damaged()
-            if timestamp <= newest:
-                return False
-            self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
-            self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
-            self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
-        return True
+    def _are_many_ahead(self, limit: int) -> bool:
+        ahead = self._integer("SELECT count(*) FROM signer WHERE newest > ?", limit)
+        return ahead >= self._max_signers // 2
+
+    def _make_room(self, timestamp: int, limit: int) -> Admission | None:
+        """Make room for another signer; return what to answer where that would raise the floor too far."""
+        if self._integer("SELECT count(*) FROM signer") < self._max_signers:
+            return None
+        oldest = self._row("SELECT jid, newest FROM signer ORDER BY newest LIMIT 1", (str, int))
+        jid, newest = oldest or self._damaged()
+        if timestamp <= newest or newest > limit:
+            return Admission(seen=True, highest=None, ahead=timestamp > newest)
+        self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
+        self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
+        self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
+        return None
 
     # ------------------------------------------------------------------ certificates and decisions
 

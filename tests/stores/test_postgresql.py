@@ -125,31 +125,52 @@ class TestOpening:
             Waiting(PostgreSQLStore(url, schema=f"{schema}_of_its_own"))
 
 
+#: What the function was called with, in the first version.
+FIRST_ADMIT = """
+CREATE FUNCTION admit(
+    signer_ text, digest_ bytea, timestamp_ bigint, received_ bigint, recent bigint,
+    max_entries integer, max_signers integer, OUT seen_ boolean, OUT highest bigint
+) LANGUAGE plpgsql AS $$ BEGIN seen_ := true; END $$
+"""
+
+
 @pytest.mark.postgresql
 class TestMigration:
     @pytest.fixture
-    def second(self, connected, monkeypatch) -> Waiting:
-        """A store of today, in a time in which there is a second version."""
+    def today(self, connected, monkeypatch) -> Waiting:
+        """A store of today, in a time in which there is a later version."""
         store = connected()
         store.decide(JULIET, PIN, Trust.PINNED)
-        monkeypatch.setattr(postgresql_schema, "VERSION", 2)
+        monkeypatch.setattr(postgresql_schema, "VERSION", postgresql_schema.VERSION + 1)
         return store
 
-    def test_what_the_first_version_had_is_there_after_it(self, second, connected, monkeypatch):
+    def test_what_an_earlier_version_had_is_there_after_it(self, today, connected, monkeypatch):
         script = "ALTER TABLE decision ADD COLUMN reason text; UPDATE decision SET reason = 'none'"
-        monkeypatch.setattr(postgresql_schema, "MIGRATIONS", {1: script})
+        monkeypatch.setattr(postgresql_schema, "MIGRATIONS", {postgresql_schema.VERSION - 1: script})
         for _ in range(2):  # the second time, there is nothing to do
             store = connected()
             assert store.decisions(JULIET) == {PIN: Trust.PINNED}
             assert store.value("SELECT reason FROM decision") == "none"
-            assert store.value("SELECT version FROM store") == 2
+            assert store.value("SELECT version FROM store") == postgresql_schema.VERSION
 
-    def test_one_that_fails_leaves_everything_as_it_was(self, second, server, schema, monkeypatch):
+    def test_one_that_fails_leaves_everything_as_it_was(self, today, server, schema, monkeypatch):
         script = "DROP TABLE decision; SELECT 1 / 0"
-        monkeypatch.setattr(postgresql_schema, "MIGRATIONS", {1: script})
+        monkeypatch.setattr(postgresql_schema, "MIGRATIONS", {postgresql_schema.VERSION - 1: script})
         refused(server, "division by zero", schema=schema)
-        assert second.value("SELECT version FROM store") == 1
-        assert second.decisions(JULIET) == {PIN: Trust.PINNED}
+        assert today.value("SELECT version FROM store") == postgresql_schema.VERSION - 1
+        assert today.decisions(JULIET) == {PIN: Trust.PINNED}
+
+    def test_a_record_of_the_first_version_is_known_and_bounds_who_is_ahead(self, connected):
+        store = connected(signers=2)
+        assert not store.admit(JULIET, PIN, NOW, NOW).seen
+        store.execute("DROP FUNCTION admit")
+        store.execute(FIRST_ADMIT)
+        store.execute("UPDATE store SET version = 1")
+        store = connected(signers=2)
+        assert store.admit(JULIET, PIN, NOW, NOW).seen
+        late = NOW + 298 * SECOND
+        assert not store.admit(ROMEO, PIN, late, NOW).seen
+        assert store.admit(JULIET, b"late", late, NOW).ahead
 
 
 @pytest.mark.postgresql

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from slixmpp_e2e.certificates.store import MemoryStore
-from slixmpp_e2e.freshness import RECENT, SECOND, MemoryReplayRecord, ReplayRecord
+from slixmpp_e2e.freshness import AHEAD, RECENT, SECOND, Admission, MemoryReplayRecord, ReplayRecord
 from slixmpp_e2e.stores.postgresql import PostgreSQLStore
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.stores.postgresql import Server, Waiting
@@ -196,6 +197,87 @@ class TestFloors:
         assert seen(record, 1, NOW + 1)
 
 
+class TestAhead:
+    """Nobody can fill the record with timestamps of the future, and silence others until then."""
+
+    LATE: Final = NOW + 298 * SECOND
+
+    def admit(self, record: ReplayRecord, number: int, timestamp: int, received: int = NOW) -> Admission:
+        """One stanza of a signer of his own."""
+        return record.admit(f"m{number}@evil.example", b"%032d" % number, timestamp, received)
+
+    @pytest.mark.parametrize("begin", [False, True], ids=["strangers", "known"])
+    def test_a_thousand_signers_of_the_future_silence_nobody(self, make, begin):
+        record = make(signers=20)
+        assert not seen(record, 1, NOW - SECOND, signer=ROMEO, received=NOW - SECOND)
+        for number in range(25 if begin else 0):  # first they get their places with the right time
+            assert not self.admit(record, 900 + number, NOW + number).seen
+        for renewed in range(3):
+            now = NOW + renewed * 290 * SECOND
+            for number in range(50):
+                signer, digest = f"m{900 + number}@evil.example", b"%16d%16d" % (renewed, number)
+                record.admit(signer, digest, now + 298 * SECOND, now)
+            for number in range(50):
+                record.admit(f"n{number}@evil.example", b"%032d" % renewed, now + AHEAD, now)
+            at = now + AHEAD + 1
+            assert not seen(record, 100 + renewed, at, signer=ROMEO, received=at)
+            assert not seen(record, 200 + renewed, at, signer=NURSE, received=at)
+
+    def test_half_of_the_signers_may_be_ahead(self, make):
+        record = make(signers=4)
+        assert [self.admit(record, each, self.LATE) for each in range(2)] == [Admission(False, None)] * 2
+        assert self.admit(record, 2, self.LATE) == Admission(True, None, ahead=True)
+        assert self.admit(record, 2, NOW + AHEAD + 1) == Admission(True, None, ahead=True)
+        assert self.admit(record, 2, NOW + AHEAD) == Admission(False, None)
+
+    def test_who_is_ahead_goes_on(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, self.LATE)
+        assert not seen(record, 2, self.LATE + 1)
+        assert not seen(record, 3, NOW)
+        assert seen(record, 1, self.LATE)
+
+    def test_who_is_known_becomes_no_more_ahead_than_others(self, make):
+        record = make(signers=4)
+        for number in range(4):
+            assert not self.admit(record, number, NOW).seen
+        late = [record.admit(f"m{each}@evil.example", b"late", self.LATE, NOW + SECOND) for each in range(4)]
+        assert late == [Admission(False, NOW)] * 2 + [Admission(True, NOW, ahead=True)] * 2
+
+    def test_what_was_refused_for_it_leaves_no_trace(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, self.LATE, signer=ROMEO)
+        assert seen(record, 2, self.LATE)
+        assert highest(record, 2, self.LATE, received=self.LATE - AHEAD) is None
+        assert seen(record, 2, self.LATE, received=self.LATE - AHEAD)
+
+    def test_a_place_is_free_again_when_its_time_has_come(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, self.LATE, signer=ROMEO)
+        assert seen(record, 2, self.LATE + AHEAD)
+        assert not seen(record, 2, self.LATE + AHEAD, received=self.LATE - AHEAD)
+
+    def test_a_replay_of_the_future_is_a_replay_whatever_else_it_is(self, make):
+        record = make(signers=2)
+        assert not seen(record, 1, self.LATE)
+        assert record.admit(JULIET, b"%032d" % 1, self.LATE, NOW) == Admission(True, self.LATE)
+        assert not seen(record, 2, self.LATE - 1, received=self.LATE, signer=ROMEO)
+        assert not seen(record, 3, self.LATE + 1, received=self.LATE, signer=NURSE)  # romeo goes for her
+        assert record.admit(ROMEO, b"%032d" % 2, self.LATE - 1, NOW) == Admission(True, None)
+
+    def test_nobody_goes_for_others_who_is_far_ahead(self, make):
+        record = make(signers=2)
+        at = self.LATE
+        assert not seen(record, 1, at, received=at)
+        assert not seen(record, 2, at + 9, received=at, signer=ROMEO)
+        # the clock was set back
+        assert record.admit(NURSE, b"n", at + 1, NOW) == Admission(True, None, ahead=True)
+        assert record.admit(NURSE, b"n", NOW, NOW) == Admission(True, None)
+        assert not seen(record, 3, NOW)  # juliet has her place, and there is no floor
+        assert record.admit(NURSE, b"n", at + 1, at) == Admission(False, None)
+        assert seen(record, 1, at)
+
+
 class TestRestart:
     @pytest.fixture(params=["sqlite", POSTGRESQL])
     def restarted(self, request, tmp_path, opened) -> Make:
@@ -233,7 +315,7 @@ class TestRestart:
 
 
 SIGNERS = st.sampled_from([JULIET, NURSE, ROMEO, "mercutio@example.net"])
-OFFSETS = st.integers(-5, 5) | st.sampled_from([-300, -299, 300]) | st.integers(-3600, -600)
+OFFSETS = st.integers(-5, 7) | st.sampled_from([-300, -299, 298, 300]) | st.integers(-3600, -600)
 
 
 class Comparison(RuleBasedStateMachine):
@@ -245,7 +327,7 @@ class Comparison(RuleBasedStateMachine):
         self.path = Path(self.directory.name) / "store.db"
         self.now = NOW
         self.known: dict[tuple[str, bytes], int] = {}
-        self.number = 0
+        self.number = self.floor = 0
 
     def open(self) -> ReplayRecord:
         return SQLiteStore(self.path, **self.sizes)
@@ -261,9 +343,13 @@ class Comparison(RuleBasedStateMachine):
 
     def admit(self, signer: str, digest: bytes, timestamp: int) -> None:
         answers = [each.admit(signer, digest, timestamp, self.now) for each in (self.memory, self.store)]
-        assert answers[0].seen == answers[1].seen
+        assert (answers[0].seen, answers[0].ahead) == (answers[1].seen, answers[1].ahead)
         if (signer, digest) in self.known:
             assert answers[0].seen
+            assert not answers[0].ahead
+        floor = self.memory._floor
+        assert floor == self.floor or floor <= self.now + AHEAD
+        self.floor = floor
         if answers[0].seen:
             return
         self.known[signer, digest] = timestamp
@@ -284,6 +370,10 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(1, 700))
     def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule(seconds=st.integers(-700, -1))
+    def set_the_clock_back(self, seconds: int) -> None:
         self.now += seconds * SECOND
 
     @rule()

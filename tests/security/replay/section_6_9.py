@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 SECOND: Final = 1_000_000_000
 #: "any timestamp received in the last 10 minutes".
 TEN_MINUTES: Final = 600 * SECOND
+#: A clock that is ahead by this much may still be right; not more than half of the signers may be further ahead.
+AHEAD: Final = 5 * SECOND
 
 
 class Object(NamedTuple):
@@ -103,8 +105,9 @@ class Model:
             if abs(time - stamp) > self.window:
                 return Verdict(False, "old", skew)
         highest = self._highest(what.signer, now)
-        if not self._take_in(what, now):
-            return Verdict(False, "seen", skew)
+        refused = self._take_in(what, now)
+        if refused:
+            return Verdict(False, refused, skew)
         # "SHOULD verify that it is greater than any timestamp received in the last 10 minutes which passed"
         decreasing = not delayed and highest is not None and time <= highest
         if what.kind == "presence":  # E34: one that is older than the last would undo it
@@ -122,18 +125,23 @@ class Model:
     def _of(self, signer: str) -> list[Entry]:
         return [each for each in self.entries if each.signer == signer]
 
-    def _take_in(self, what: Object, now: int) -> bool:
-        """Remember it; return whether it is new. What has to be forgotten for it lifts a floor."""
+    def _take_in(self, what: Object, now: int) -> str:
+        """Remember it; return a mark if it is refused. What has to be forgotten for it lifts a floor."""
         if what.timestamp <= max(self.floor, self.floors.get(what.signer, 0)):
-            return False
+            return "seen"
         if any(each.number == what.number for each in self.entries):
-            return False
+            return "seen"
         known = {each.signer for each in self.entries}
+        newest = {name: max(each.timestamp for each in self._of(name)) for name in known}
+        ahead = {name for name in known if newest[name] > now + AHEAD}
+        if what.timestamp > now + AHEAD and what.signer not in ahead and len(ahead) >= self.signers // 2:
+            return "future"
         if what.signer not in known and len(known) == self.signers:
-            newest = {name: max(each.timestamp for each in self._of(name)) for name in known}
             silent = min(newest, key=lambda name: newest[name])
             if what.timestamp <= newest[silent]:
-                return False
+                return "seen"
+            if silent in ahead:  # nobody's floor rises that far
+                return "future"
             self.floor = max(self.floor, newest[silent])
             self.entries = [each for each in self.entries if each.signer != silent]
             self.floors.pop(silent, None)
@@ -143,4 +151,4 @@ class Model:
             oldest = min(mine, key=lambda each: each.timestamp)
             self.entries.remove(oldest)
             self.floors[what.signer] = max(self.floors.get(what.signer, 0), oldest.timestamp)
-        return True
+        return ""

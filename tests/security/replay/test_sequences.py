@@ -22,9 +22,7 @@ async def test_plugin_and_model_agree_on_every_stanza_of_random_sequences():
 
 async def test_a_model_that_forgets_is_told_from_the_plugin(monkeypatch):
     right = Model._take_in
-    monkeypatch.setattr(
-        Model, "_take_in", lambda *asked: right(*asked) or True
-    )  # it forgets what it has seen
+    monkeypatch.setattr(Model, "_take_in", lambda *asked: right(*asked) and "")  # it forgets what it has seen
     with make_world() as world, pytest.raises(AssertionError, match="sequence 0, event"):
         await run_sequences(world, range(1))
 
@@ -62,6 +60,19 @@ class TestModel:
         assert self.receive(model, 0, -900, stamp=-800) == Verdict(True, "ok", -100.0, True, "delayed")
         assert self.receive(model, 1, -900, stamp=-500).mark == "old"
         assert self.receive(model, 2, 900, stamp=900).mark == "future"
+
+    def test_not_more_than_half_may_be_dated_far_ahead(self):
+        model = Model(300 * SECOND, 1000, 2)
+        dated = [("nurse@example.com", 200), ("romeo@example.net", 200), ("romeo@example.net", 5)]
+        whats = [
+            Object(each, who, NOW + at * SECOND, "message", False) for each, (who, at) in enumerate(dated)
+        ]
+        marks = [model.receive(each, Arrival(NOW, f"{each.signer}/x", None)).mark for each in whats]
+        assert marks == ["ok", "future", "ok"]
+        assert self.receive(model, 3, 6).mark == "future"  # as many as may be are ahead
+        assert self.receive(model, 4, 5).mark == "seen"  # and this would be at the floor
+        assert self.receive(model, 5, 6, at=1).mark == "ok"
+        assert model.floor == NOW + 5 * SECOND
 
     def test_once(self, model):
         assert [self.receive(model, 0, 0).mark for _ in range(2)] == ["ok", "seen"]
