@@ -82,6 +82,10 @@ class WaitedFor:
             raise StoreError("another process was first")
         self.store.decide(jid, fingerprint, Trust.TOFU)
 
+    async def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        await self._wait("decide_if_undecided")
+        self.store.decide_if_undecided(jid, fingerprint)
+
     async def undecide(self, jid: str, fingerprint: bytes) -> None:
         await self._wait("undecide")
         self.store.undecide(jid, fingerprint)

@@ -264,11 +264,18 @@ class Mirror:
         def apply(entry: _Entry) -> None:
             entry.decisions[fingerprint] = trust
 
-        entry = self._entries.get(jid)
-        believed = entry is not None and Trust.TOFU in entry.decisions.values()
         keep = partial(self.shared.decide, jid, fingerprint, trust)
-        if trust is Trust.TOFU and not believed:  # but not for what the first certificate names beside itself
+        if trust is Trust.TOFU:
             keep = partial(self.shared.decide_first_use, jid, fingerprint)
+        self._write(jid, apply, keep, decides=True)
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`; what another process decides until it is kept stays."""
+
+        def apply(entry: _Entry) -> None:
+            entry.decisions.setdefault(fingerprint, Trust.TOFU)
+
+        keep = partial(self.shared.decide_if_undecided, jid, fingerprint)
         self._write(jid, apply, keep, decides=True)
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:

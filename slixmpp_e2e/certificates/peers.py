@@ -174,7 +174,8 @@ class PeerCertificates:
 
         And what it says of him: the newest announcement counts. A certificate that he prefers is kept if it is
         believed to be the same JID's at `at`; he may have put anybody's beside his own. Where he is believed
-        because he was the first, so is the preferred certificate. Return whether his certificate is new.
+        because he was the first, so is the preferred certificate, unless something is decided about it already.
+        Return whether his certificate is new.
         """
         said = self._hear(jid, signer, timestamp, at)
         is_new = self.add(jid, signer.certificate, hints)
@@ -185,7 +186,8 @@ class PeerCertificates:
             if said.preference is None or not other.answers_to(said.preference):
                 continue
             if decision.first_use and jid in certificate_jids(other.certificate):
-                self.decide(jid, other.fingerprint, Trust.TOFU)
+                self._store.decide_if_undecided(jid, other.fingerprint)  # a person's word counts more
+                self._keys.pop(jid)
             if self.is_trusted(jid, [other, *hints], at, "encrypt"):
                 self.add(jid, other, hints)
                 # it may never sign, so this counts for it unless it said something itself

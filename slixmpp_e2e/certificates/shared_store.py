@@ -64,6 +64,9 @@ class SharedStore(Protocol):
         very decision has been made already. Otherwise, `StoreError`: what was decided is to be loaded again.
         """
 
+    async def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+
     async def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
 

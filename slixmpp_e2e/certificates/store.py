@@ -89,6 +89,9 @@ class Store(ReplayRecord, Protocol):
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         """Keep a decision about a certificate: one of `DECISIONS`. The last one counts."""
 
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """Keep `Trust.TOFU`, unless something has been decided about this very certificate, whoever did it."""
+
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """Take a decision back."""
 
@@ -183,6 +186,10 @@ class MemoryStore:
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         """See `Store`."""
         self._decisions.setdefault(jid, {})[fingerprint] = check_decision(trust)
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        self._decisions.setdefault(jid, {}).setdefault(fingerprint, Trust.TOFU)
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""

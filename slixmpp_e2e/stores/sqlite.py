@@ -285,6 +285,14 @@ class SQLiteStore:
             decisions.change(self._connection, jid, fingerprint, str(trust))
         self._settle()
 
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            if fingerprint in self.decisions(jid):
+                return
+            decisions.change(self._connection, jid, fingerprint, str(Trust.TOFU))
+        self._settle()
+
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
         with self._transaction():

@@ -65,18 +65,35 @@ def test_certificates_alone_decide_nothing(sender, trusting, kept):
     assert not trusting.can_encrypt_to(JULIET)
 
 
-def test_the_preferred_certificate_is_kept_with_the_signers(pki, juliet, romeo, trusting, kept, clock):
+@pytest.fixture
+def preferring(pki, juliet, romeo, clock) -> Protection:
+    """Juliet, who signs with one key and would rather be encrypted to another."""
     signing = pki["p-256"]
     by = account(pki, signing, clock, peers=[romeo])
     second = identity(juliet.key, juliet.certificate)
     by.succession.current = identity(signing.key, signing.certificate, encryption=second)
     by.add_decryption_key(second)
-    unprotect(trusting, protect(by))
+    return by
+
+
+def test_the_preferred_certificate_is_kept_with_the_signers(pki, juliet, preferring, trusting, kept):
+    unprotect(trusting, protect(preferring))
     assert kept.decisions(JULIET.bare) == {
-        signing.parsed.fingerprint: Trust.TOFU,
+        pki["p-256"].parsed.fingerprint: Trust.TOFU,
         juliet.parsed.fingerprint: Trust.TOFU,
     }
     assert trusting.can_encrypt_to(JULIET)
+
+
+def test_unless_somebody_has_decided_about_it(pki, juliet, preferring, trusting, kept):
+    """Who signs first may name any certificate, and nobody has seen that he has its key: it may be a stolen one."""
+    kept.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.DISTRUSTED)
+    assert unprotect(trusting, protect(preferring)).report.trust is Trust.TOFU
+    assert kept.decisions(JULIET.bare) == {
+        pki["p-256"].parsed.fingerprint: Trust.TOFU,
+        juliet.parsed.fingerprint: Trust.DISTRUSTED,
+    }
+    assert [chain[0] for chain in kept.certificates(JULIET.bare)] == [pki["p-256"].der]
 
 
 def test_a_person_can_take_trust_away_at_once(sender, trusting, juliet):

@@ -152,6 +152,9 @@ class Waiting:
     def decide_first_use(self, jid: str, fingerprint: bytes) -> None:
         self.wait(self.store.decide_first_use(jid, fingerprint))
 
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        self.wait(self.store.decide_if_undecided(jid, fingerprint))
+
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         self.wait(self.store.undecide(jid, fingerprint))
 
