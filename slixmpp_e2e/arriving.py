@@ -391,7 +391,7 @@ class Arriving:
             raise _stale(error, content, report) from None
         peers, decision = self.account.peers, signature.decision
         if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
-            peers.decide(jid, signature.signer.certificate.fingerprint, Trust.TOFU)
+            self._believe_first(jid, signature.signer.certificate, secret=report.encrypted)
         at = to_datetime(question.received)
         try:
             learned = peers.learn(
@@ -400,6 +400,24 @@ class Arriving:
         except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
             learned = False
         return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
+
+    def _believe_first(self, jid: str, certificate: ParsedCertificate, *, secret: bool) -> None:
+        """Keep that a certificate was the first of a JID; raise `SignatureError` if somebody decided otherwise.
+
+        Since it was judged, that is: another process about another certificate, or a person about this one.
+        """
+        if self.account.peers.decide_first_use(jid, certificate.fingerprint):
+            return
+        trust = self.account.authority.decisions(jid).get(certificate.fingerprint)
+        if trust in (Trust.VERIFIED, Trust.PINNED):
+            return
+        if trust is Trust.DISTRUSTED:
+            error = SignatureError(f"the certificate of {jid} is distrusted", reason="distrusted")
+        else:
+            error = SignatureError(f"another certificate of {jid} was first", reason="certificate-changed")
+        if secret:  # nobody is told what was inside (ERRATA E31)
+            error.conceal()
+        raise error
 
     def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
         """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).

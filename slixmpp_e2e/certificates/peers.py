@@ -203,6 +203,11 @@ class PeerCertificates:
             self._store.decide(jid, fingerprint, trust)
         self._keys.pop(jid)
 
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """Believe a certificate because it is the first of a JID; return False if it is not, by now."""
+        self._keys.pop(jid)
+        return self._store.decide_first_use(jid, fingerprint)
+
     def add(self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
         """Keep a certificate that was judged; return whether it is new."""
         if self._learned.get((jid, certificate.fingerprint)):

@@ -20,6 +20,7 @@ from slixmpp_e2e.certificates.store import (
     Chain,
     check_decision,
     fingerprint_of,
+    may_be_first,
     read_identifiers,
     split_chain,
 )
@@ -284,6 +285,18 @@ class SQLiteStore:
         with self._transaction():
             decisions.change(self._connection, jid, fingerprint, str(trust))
         self._settle()
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """See `Store`."""
+        with self._transaction():
+            decided = self.decisions(jid)
+            if not may_be_first(decided, fingerprint):
+                return False
+            if fingerprint in decided:
+                return True
+            decisions.change(self._connection, jid, fingerprint, str(Trust.TOFU))
+        self._settle()
+        return True
 
     def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""
