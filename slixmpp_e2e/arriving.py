@@ -183,7 +183,7 @@ class Arriving:
                 return self._judge_objenc(
                     payload, outer, claims, delayed_since, archived=archived, allow_unsigned=allow_unsigned
                 )
-            opened = self._open(payload, claims, allow_unsigned=allow_unsigned)
+            opened = self._open(payload, outer, claims, allow_unsigned=allow_unsigned)
             if opened.signer is not None:
                 return self._judge_signed(
                     opened, opened.signer, outer, claims, delayed_since, archived=archived
@@ -196,11 +196,11 @@ class Arriving:
                 error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
                 raise
 
-    def _open(self, text: str, claims: Claims, *, allow_unsigned: bool) -> rfc3923.Opened:
+    def _open(self, text: str, outer: Outer, claims: Claims, *, allow_unsigned: bool) -> rfc3923.Opened:
         options = self.account.options
         opener = rfc3923.Opener(
             self.keys,
-            self.account.peers.pool,
+            self.account.peers.pool_for(bare(outer.sender)),
             self._decoy,
             claims.claim,
             allow_sha1=options.allow_sha1,
@@ -239,7 +239,8 @@ class Arriving:
         except RemoteError as error:
             error.conceal()
             raise
-        opened = objenc_signed.open_signed(text, held, account.peers.pool, allow_sha1=options.allow_sha1)
+        pool = account.peers.pool_for(bare(outer.sender))
+        opened = objenc_signed.open_signed(text, held, pool, allow_sha1=options.allow_sha1)
         assert opened.signer is not None
         return self._judge_signed(
             opened, opened.signer, outer, claims, delayed_since, archived=archived, written_as=objenc.NAME
