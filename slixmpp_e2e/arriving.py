@@ -184,7 +184,7 @@ class Arriving:
                 return self._judge_objenc(
                     payload, outer, claims, delayed_since, archived=archived, allow_unsigned=allow_unsigned
                 )
-            opened = self._open(payload, claims, allow_unsigned=allow_unsigned)
+            opened = self._open(payload, outer, claims, allow_unsigned=allow_unsigned)
             if opened.signer is not None:
                 return self._judge_signed(
                     opened, opened.signer, outer, claims, delayed_since, archived=archived
@@ -197,11 +197,11 @@ class Arriving:
                 error.conceal()  # no signature has verified over it (ARCHITECTURE invariant 15)
                 raise
 
-    def _open(self, text: str, claims: Claims, *, allow_unsigned: bool) -> rfc3923.Opened:
+    def _open(self, text: str, outer: Outer, claims: Claims, *, allow_unsigned: bool) -> rfc3923.Opened:
         options = self.account.options
         opener = rfc3923.Opener(
             self.keys,
-            self.account.peers.pool,
+            self.account.peers.pool_for(bare(outer.sender)),
             self._decoy,
             claims.claim,
             allow_sha1=options.allow_sha1,
@@ -240,7 +240,8 @@ class Arriving:
         except RemoteError as error:
             error.conceal()
             raise
-        opened = objenc_signed.open_signed(text, held, account.peers.pool, allow_sha1=options.allow_sha1)
+        pool = account.peers.pool_for(bare(outer.sender))
+        opened = objenc_signed.open_signed(text, held, pool, allow_sha1=options.allow_sha1)
         assert opened.signer is not None
         return self._judge_signed(
             opened, opened.signer, outer, claims, delayed_since, archived=archived, written_as=objenc.NAME
@@ -434,7 +435,7 @@ class Arriving:
             raise _stale(error, content, report) from None
         peers, decision = self.account.peers, signature.decision
         if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
-            peers.decide(jid, signature.signer.certificate.fingerprint, Trust.TOFU)
+            self._believe_first(jid, signature.signer.certificate, secret=report.encrypted)
         at = to_datetime(question.received)
         try:
             learned = peers.learn(
@@ -443,6 +444,24 @@ class Arriving:
         except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
             learned = False
         return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
+
+    def _believe_first(self, jid: str, certificate: ParsedCertificate, *, secret: bool) -> None:
+        """Keep that a certificate was the first of a JID; raise `SignatureError` if somebody decided otherwise.
+
+        Since it was judged, that is: another process about another certificate, or a person about this one.
+        """
+        if self.account.peers.decide_first_use(jid, certificate.fingerprint):
+            return
+        trust = self.account.authority.decisions(jid).get(certificate.fingerprint)
+        if trust in (Trust.VERIFIED, Trust.PINNED):
+            return
+        if trust is Trust.DISTRUSTED:
+            error = SignatureError(f"the certificate of {jid} is distrusted", reason="distrusted")
+        else:
+            error = SignatureError(f"another certificate of {jid} was first", reason="certificate-changed")
+        if secret:  # nobody is told what was inside (ERRATA E31)
+            error.conceal()
+        raise error
 
     def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
         """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).

@@ -75,12 +75,12 @@ class WaitedFor:
 
     async def decide_first_use(self, jid: str, fingerprint: bytes) -> None:
         await self._wait("decide_first_use")
-        made = self.store.decisions(jid)
-        if any(trust is not Trust.DISTRUSTED for each, trust in made.items() if each != fingerprint) or (
-            made.get(fingerprint, Trust.TOFU) is not Trust.TOFU
-        ):
+        if not self.store.decide_first_use(jid, fingerprint):
             raise StoreError("another process was first")
-        self.store.decide(jid, fingerprint, Trust.TOFU)
+
+    async def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        await self._wait("decide_if_undecided")
+        self.store.decide_if_undecided(jid, fingerprint)
 
     async def undecide(self, jid: str, fingerprint: bytes) -> None:
         await self._wait("undecide")

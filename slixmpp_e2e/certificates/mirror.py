@@ -20,6 +20,7 @@ from slixmpp_e2e.certificates.store import (
     check_decision,
     fingerprint_of,
     list_to_go,
+    may_be_first,
     read_identifiers,
 )
 from slixmpp_e2e.errors import StoreError
@@ -259,17 +260,36 @@ class Mirror:
         return True
 
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
-        """See `Store`; the first use of a JID is kept if no other process was first (`decide_first_use`)."""
+        """See `Store`."""
         check_decision(trust)
 
         def apply(entry: _Entry) -> None:
             entry.decisions[fingerprint] = trust
 
+        self._write(jid, apply, partial(self.shared.decide, jid, fingerprint, trust), decides=True)
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """See `Store`; where it may be as far as is known here, another process may have been first all the same.
+
+        Then it is not kept, and `keep` raises `StoreError`.
+        """
         entry = self._entries.get(jid)
-        believed = entry is not None and Trust.TOFU in entry.decisions.values()
-        keep = partial(self.shared.decide, jid, fingerprint, trust)
-        if trust is Trust.TOFU and not believed:  # but not for what the first certificate names beside itself
-            keep = partial(self.shared.decide_first_use, jid, fingerprint)
+        if entry is not None and not may_be_first(entry.decisions, fingerprint):
+            return False
+
+        def apply(entry: _Entry) -> None:
+            entry.decisions[fingerprint] = Trust.TOFU
+
+        self._write(jid, apply, partial(self.shared.decide_first_use, jid, fingerprint), decides=True)
+        return True
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`; what another process decides until it is kept stays."""
+
+        def apply(entry: _Entry) -> None:
+            entry.decisions.setdefault(fingerprint, Trust.TOFU)
+
+        keep = partial(self.shared.decide_if_undecided, jid, fingerprint)
         self._write(jid, apply, keep, decides=True)
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:

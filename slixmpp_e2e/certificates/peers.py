@@ -4,10 +4,11 @@ A certificate is never trusted because it is here; `trust.Authority` judges it a
 announced of his software is kept beside it (RFC 8551 2.7.1).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from slixmpp_e2e.certificates.announcement import Announcement
@@ -16,7 +17,7 @@ from slixmpp_e2e.certificates.path import Purpose
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cms.capabilities import UNKNOWN, Capabilities, read_capabilities, read_preference
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate, PreferringPool
 from slixmpp_e2e.cms.recipients import can_receive
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.errors import SignatureError, StoreError
@@ -80,18 +81,22 @@ class PeerCertificates:
             if parsed := self.parse(chain):
                 yield tuple(parsed)
 
-    def _look_up(self, identifier: bytes) -> tuple[bytes, ...]:
-        """Find a signer among the learned certificates; raise `SignatureError` if the store can't be read.
+    def pool_for(self, jid: str) -> PreferringPool:
+        """Return where the signer of a stanza is looked up: first among the certificates of who sends it.
 
-        No `StoreError`: no signature has been verified yet, and the answer has to be that of every other
-        failure (ARCHITECTURE invariant 15).
+        Whoever is believed may have any number of certificates with the sender's key identifier, and of those only
+        so many are looked at (`store.CERTIFICATES_FOUND`).
         """
-        try:
+        return PreferringPool(self.pool, partial(self._of_sender, jid))
+
+    def _of_sender(self, jid: str) -> list[ParsedCertificate]:
+        with _as_unknown_signer():
+            return [known[0] for known in self.of(jid)]
+
+    def _look_up(self, identifier: bytes) -> tuple[bytes, ...]:
+        """Find a signer among the learned certificates; raise `SignatureError` if the store can't be read."""
+        with _as_unknown_signer():
             return self._store.find_certificates(identifier)
-        except StoreError as error:
-            raise SignatureError(
-                f"the signer can't be looked up: {error}", reason="unknown-signer"
-            ) from error
 
     def parse(self, chain: Iterable[bytes]) -> list[ParsedCertificate]:
         """Return the certificates that can be read."""
@@ -176,7 +181,8 @@ class PeerCertificates:
 
         And what it says of him: the newest announcement counts. A certificate that he prefers is kept if it is
         believed to be the same JID's at `at`; he may have put anybody's beside his own. Where he is believed
-        because he was the first, so is the preferred certificate. Return whether his certificate is new.
+        because he was the first, so is the preferred certificate, unless something is decided about it already.
+        Return whether his certificate is new.
         """
         said = self._hear(jid, signer, timestamp, at)
         is_new = self.add(jid, signer.certificate, hints)
@@ -187,7 +193,8 @@ class PeerCertificates:
             if said.preference is None or not other.answers_to(said.preference):
                 continue
             if decision.first_use and jid in certificate_jids(other.certificate):
-                self.decide(jid, other.fingerprint, Trust.TOFU)
+                self._store.decide_if_undecided(jid, other.fingerprint)  # a person's word counts more
+                self._keys.pop(jid)
             if self.is_trusted(jid, [other, *hints], at, "encrypt"):
                 self.add(jid, other, hints)
                 # it may never sign, so this counts for it unless it said something itself
@@ -202,6 +209,11 @@ class PeerCertificates:
         else:
             self._store.decide(jid, fingerprint, trust)
         self._keys.pop(jid)
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """Believe a certificate because it is the first of a JID; return False if it is not, by now."""
+        self._keys.pop(jid)
+        return self._store.decide_first_use(jid, fingerprint)
 
     def add(self, jid: str, certificate: ParsedCertificate, hints: Sequence[ParsedCertificate]) -> bool:
         """Keep a certificate that was judged; return whether it is new."""
@@ -270,6 +282,19 @@ class PeerCertificates:
     def _read_back(self, jid: str) -> dict[bytes, Announcement]:
         kept = self._store.announcements(jid).items()
         return {each: said for each, der in kept if (said := Announcement.from_der(der)) is not None}
+
+
+@contextmanager
+def _as_unknown_signer() -> Iterator[None]:
+    """Make a `SignatureError` of a store that can't be read.
+
+    No signature has been verified yet, and the answer has to be that of every other failure (ARCHITECTURE
+    invariant 15).
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise SignatureError(f"the signer can't be looked up: {error}", reason="unknown-signer") from error
 
 
 def index_by_name(groups: Iterable[Sequence[ParsedCertificate]]) -> dict[str, list[Known]]:

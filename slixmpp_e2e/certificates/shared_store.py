@@ -60,9 +60,12 @@ class SharedStore(Protocol):
     async def decide_first_use(self, jid: str, fingerprint: bytes) -> None:
         """Keep `Trust.TOFU`, unless another process has decided something in the meantime.
 
-        It is kept if nothing is decided about certificates of the JID but that others are distrusted, or if this
-        very decision has been made already. Otherwise, `StoreError`: what was decided is to be loaded again.
+        It is kept if the certificate `store.may_be_first`. Otherwise, `StoreError`: what was decided is to be
+        loaded again.
         """
+
+    async def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
 
     async def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""

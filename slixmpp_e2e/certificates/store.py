@@ -38,6 +38,16 @@ def check_decision(trust: Trust) -> Trust:
     return Trust(trust)
 
 
+def may_be_first(decided: Mapping[bytes, Trust], fingerprint: bytes) -> bool:
+    """Tell whether a certificate may be believed as the first one, where this is decided about those of its JID.
+
+    It may if nothing is decided but that others are distrusted, or if this very decision has been made already.
+    """
+    return all(
+        trust is (Trust.TOFU if each == fingerprint else Trust.DISTRUSTED) for each, trust in decided.items()
+    )
+
+
 def fingerprint_of(certificate: bytes) -> bytes:
     """Return the SHA-256 of a certificate."""
     return hashlib.sha256(certificate).digest()
@@ -93,6 +103,16 @@ class Store(ReplayRecord, Protocol):
 
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         """Keep a decision about a certificate: one of `DECISIONS`. The last one counts."""
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """Keep `Trust.TOFU` if the certificate `may_be_first`; return whether it may.
+
+        In one step: of two processes that believe two certificates at once one is told that it may, and what a
+        person has decided meanwhile stays.
+        """
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """Keep `Trust.TOFU`, unless something has been decided about this very certificate, whoever did it."""
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """Take a decision back."""
@@ -200,6 +220,18 @@ class MemoryStore:
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         """See `Store`."""
         self._decisions.setdefault(jid, {})[fingerprint] = check_decision(trust)
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """See `Store`."""
+        decided = self._decisions.setdefault(jid, {})
+        if not may_be_first(decided, fingerprint):
+            return False
+        decided[fingerprint] = Trust.TOFU
+        return True
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        self._decisions.setdefault(jid, {}).setdefault(fingerprint, Trust.TOFU)
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         """See `Store`."""

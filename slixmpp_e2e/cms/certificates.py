@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -238,3 +238,36 @@ class CertificatePool:
         """Return those that were added."""
         seen = {known.fingerprint: known for group in self._known.values() for known in group}
         return iter(seen.values())
+
+
+class SignerPool(Protocol):
+    """Where signers are looked up; see `CertificatePool`."""
+
+    def parse(self, der: bytes) -> ParsedCertificate | None:
+        """Return the certificate, or None if it can't be read."""
+
+    def find(self, identifier: bytes) -> tuple[ParsedCertificate, ...]:
+        """Return the known certificates that an identifier means, in the order in which they are to be tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferringPool:
+    """A pool that finds some certificates first: anybody may have one with the same key identifier as somebody.
+
+    `first` is asked only where an identifier means several.
+    """
+
+    pool: CertificatePool
+    first: Callable[[], Iterable[ParsedCertificate]]
+
+    def parse(self, der: bytes) -> ParsedCertificate | None:
+        """See `CertificatePool`."""
+        return self.pool.parse(der)
+
+    def find(self, identifier: bytes) -> tuple[ParsedCertificate, ...]:
+        """Return the known certificates that an identifier means, `first` first."""
+        found = self.pool.find(identifier)
+        if len(found) < 2:
+            return found
+        ordered = [each for each in self.first() if each.answers_to(identifier)]
+        return tuple({each.fingerprint: each for each in (*ordered, *found)}.values())

@@ -30,7 +30,7 @@ from slixmpp_e2e.cms.asn1 import (
     time,
     tlv,
 )
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.certificates import ParsedCertificate, SignerPool
 from slixmpp_e2e.cms.signatures import SignatureScheme, default_scheme, read_scheme
 from slixmpp_e2e.cms.signing_certificate import (
     are_listed,
@@ -222,7 +222,7 @@ class SignedData(NamedTuple):
 
     def verify(
         self,
-        pool: CertificatePool,
+        pool: SignerPool,
         *,
         content: bytes | None = None,
         allow_sha1: bool = False,

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element, SubElement
 from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.algorithms import Random
-from slixmpp_e2e.cms.certificates import CertificatePool
+from slixmpp_e2e.cms.certificates import SignerPool
 from slixmpp_e2e.cms.recipients import DecryptionKeys
 from slixmpp_e2e.cms.signed_data import Signer
 from slixmpp_e2e.errors import CertificatesOnlyError, RemoteError, SignatureError, UndecryptableError
@@ -79,7 +79,7 @@ def signed_text(stanza: Element) -> str | None:
 
 
 def open_signed(
-    text: str, opened: objenc.Opened, pool: CertificatePool, *, allow_sha1: bool = False
+    text: str, opened: objenc.Opened, pool: SignerPool, *, allow_sha1: bool = False
 ) -> rfc3923.Opened:
     """Verify the signed object that stood in `opened`; raise a concealed `RemoteError`.
 

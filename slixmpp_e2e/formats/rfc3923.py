@@ -23,7 +23,7 @@ from slixmpp_e2e.cms.algorithms import (
     ContentCipher,
     Random,
 )
-from slixmpp_e2e.cms.certificates import CertificatePool, ParsedCertificate
+from slixmpp_e2e.cms.certificates import ParsedCertificate, SignerPool
 from slixmpp_e2e.cms.enveloped_data import (
     Decrypted,
     EnvelopedData,
@@ -146,7 +146,7 @@ class Opener:
     """What it takes to open objects."""
 
     keys: DecryptionKeys
-    pool: CertificatePool
+    pool: SignerPool
     #: Does in vain what a failure has left out that comes before the signature (see `formats.decoy`).
     decoy: Callable[[bytes, Missed], None]
     #: Takes note of an encrypted key and of the object that bears it, and tells whether the key is new. What

@@ -228,6 +228,16 @@ class PostgreSQLStore:
             if not await connection.fetchval("SELECT decide_first_use($1, $2)", jid, fingerprint):
                 raise StoreError(f"something else has been decided about certificates of {jid} meanwhile")
 
+    async def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        async with self._connections.connection() as connection:
+            await connection.execute(
+                "INSERT INTO decision VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                jid,
+                fingerprint,
+                str(Trust.TOFU),
+            )
+
     async def all_decisions(self) -> Iterable[tuple[str, bytes, Trust]]:
         """See `Store`."""
         async with self._connections.connection(_LONG) as connection:

@@ -22,6 +22,7 @@ from slixmpp_e2e.certificates.store import (
     check_decision,
     fingerprint_of,
     list_to_go,
+    may_be_first,
     read_identifiers,
     split_chain,
 )
@@ -293,6 +294,26 @@ class SQLiteStore:
         check_decision(trust)
         with self._transaction():
             decisions.change(self._connection, jid, fingerprint, str(trust))
+        self._settle()
+
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        """See `Store`."""
+        with self._transaction():
+            decided = self.decisions(jid)
+            if not may_be_first(decided, fingerprint):
+                return False
+            if fingerprint in decided:
+                return True
+            decisions.change(self._connection, jid, fingerprint, str(Trust.TOFU))
+        self._settle()
+        return True
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        """See `Store`."""
+        with self._transaction():
+            if fingerprint in self.decisions(jid):
+                return
+            decisions.change(self._connection, jid, fingerprint, str(Trust.TOFU))
         self._settle()
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:

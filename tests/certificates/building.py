@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from slixmpp_e2e.certificates.names import subject_alternative_name
 from slixmpp_e2e.cms.asn1 import Reader, sequence, tlv
+from slixmpp_e2e.cms.certificates import ParsedCertificate
 from tests.pki import VALID_FROM, VALID_UNTIL, Entity
 
 JULIET = "juliet@example.com"
@@ -126,6 +127,18 @@ def authority(
     key = new_key()
     basic = (x509.BasicConstraints(ca=True, path_length=path_length), key_usage("key_cert_sign", "crl_sign"))
     return Entity(name, key, certificate(key, (*basic, *extensions), subject=name, issuer=issuer, **options))
+
+
+def with_key_identifier_of(somebody: x509.Certificate) -> ParsedCertificate:
+    """Return a certificate that anybody can make, with somebody else's key identifier."""
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anybody")])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(somebody.public_key())  # type: ignore[arg-type]
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(VALID_FROM).not_valid_after(VALID_UNTIL)
+    return ParsedCertificate.from_x509(
+        builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
+    )
 
 
 def again(authority: Entity, issuer: Entity) -> x509.Certificate:

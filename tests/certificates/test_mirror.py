@@ -240,8 +240,8 @@ class TestWriting:
 
     async def test_first_use_loses_against_another_process(self, mirror, shared):
         await mirror.fetch(JULIET)
-        mirror.decide(JULIET, ONE, Trust.TOFU)
-        mirror.decide(JULIET, OTHER, Trust.TOFU)  # what the first one would rather be encrypted to
+        assert mirror.decide_first_use(JULIET, ONE)
+        mirror.decide_if_undecided(JULIET, OTHER)  # what the first one would rather be encrypted to
         shared.store.decide(JULIET, b"3" * 32, Trust.TOFU)
         with pytest.raises(StoreError, match="another process was first"):
             await mirror.keep(JULIET)
@@ -250,10 +250,39 @@ class TestWriting:
 
     async def test_what_the_first_one_names_is_kept_with_it(self, mirror, shared):
         await mirror.fetch(JULIET)
-        mirror.decide(JULIET, ONE, Trust.TOFU)
-        mirror.decide(JULIET, OTHER, Trust.TOFU)
+        assert mirror.decide_first_use(JULIET, ONE)
+        mirror.decide_if_undecided(JULIET, OTHER)
+        assert mirror.decisions(JULIET) == {ONE: Trust.TOFU, OTHER: Trust.TOFU}
         await mirror.keep(JULIET)
         assert shared.store.decisions(JULIET) == {ONE: Trust.TOFU, OTHER: Trust.TOFU}
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    async def test_unless_somebody_has_decided_about_it(self, mirror, shared, is_known):
+        if is_known:
+            shared.store.decide(JULIET, OTHER, Trust.DISTRUSTED)
+        await mirror.fetch(JULIET)
+        shared.store.decide(JULIET, OTHER, Trust.DISTRUSTED)
+        assert mirror.decide_first_use(JULIET, ONE)
+        mirror.decide_if_undecided(JULIET, OTHER)
+        assert mirror.decisions(JULIET)[OTHER] is (Trust.DISTRUSTED if is_known else Trust.TOFU)
+        await mirror.keep(JULIET)
+        await mirror.fetch(JULIET)
+        decided = {ONE: Trust.TOFU, OTHER: Trust.DISTRUSTED}
+        assert mirror.decisions(JULIET) == shared.store.decisions(JULIET) == decided
+
+    async def test_first_use_of_what_is_known_not_to_be_the_first_is_not_even_tried(self, mirror, shared):
+        shared.store.decide(JULIET, OTHER, Trust.TOFU)
+        await mirror.fetch(JULIET)
+        assert not mirror.decide_first_use(JULIET, ONE)
+        await mirror.keep(JULIET)
+        assert mirror.decisions(JULIET) == shared.store.decisions(JULIET) == {OTHER: Trust.TOFU}
+
+    async def test_first_use_of_what_nothing_is_known_about_is_left_to_the_shared_store(self, mirror, shared):
+        assert mirror.decide_first_use(JULIET, ONE)
+        assert mirror.decide_first_use(JULIET, OTHER)
+        with pytest.raises(StoreError, match="another process was first"):
+            await mirror.keep(JULIET)
+        assert shared.store.decisions(JULIET) == {ONE: Trust.TOFU}
 
     async def test_a_decision_is_taken_back(self, mirror, shared):
         shared.store.decide(JULIET, ONE, Trust.PINNED)

@@ -18,6 +18,7 @@ from slixmpp_e2e.cms.certificates import (
     LARGEST,
     CertificatePool,
     ParsedCertificate,
+    PreferringPool,
     is_affordable,
     read_certificate,
     read_certificates,
@@ -360,6 +361,30 @@ def test_a_pool_looks_up_what_was_not_added_and_remembers_what_it_found(
     assert asked == [known.issuer_and_serial] * 3
     assert len(pool.find(romeo.parsed.issuer_and_serial)) == 1  # the one that was added is not there twice
     assert [found.der for found in pool] == [romeo.der]
+
+
+def test_a_pool_finds_preferred_ones_first_each_once_and_asks_only_where_several_answer(
+    pki: PKI, juliet: Entity, romeo: Entity
+) -> None:
+    known, nobody = juliet.parsed, romeo.parsed
+    renewed = Entity("", juliet.key, make_certificate(juliet.key, "Juliet", issuer=pki.intermediate)).parsed
+    other = Entity("", juliet.key, make_certificate(juliet.key, "Juliet", issuer=pki.intermediate)).parsed
+    pool = CertificatePool([known, nobody, renewed])
+    asked: list[int] = []
+
+    def first() -> list[ParsedCertificate]:
+        asked.append(1)
+        return [nobody, other, renewed]
+
+    preferring = PreferringPool(pool, first)
+    assert preferring.find(known.issuer_and_serial) == (known,)
+    assert preferring.find(b"nobody") == ()
+    assert asked == []
+    by_key = known.key_identifier
+    assert by_key is not None
+    assert pool.find(by_key) == (known, renewed)
+    assert preferring.find(by_key) == (other, renewed, known)
+    assert preferring.parse(juliet.der) is pool.parse(juliet.der)
 
 
 def test_the_memory_of_what_was_looked_up_is_bounded(juliet: Entity) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import slixmpp
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 
 from slixmpp_e2e import Trust
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import Admission
 from slixmpp_e2e.plugin import lanes
+from tests.certificates.building import with_key_identifier_of
 from tests.patience import SlowKey, WaitedFor
 from tests.plugin.test_filters import Filtered, carry
 from tests.server.clients import Inbox
@@ -146,6 +148,20 @@ async def test_another_peer_is_not_held_up(pki, romeo, juliet):
     await juliet.settle()
     assert not inbox.empty
     assert juliet.bodies == []
+
+
+async def test_certificates_of_others_with_the_senders_key_identifier_do_not_hide_him(pki, romeo):
+    juliet = Receiver(pki, peer_certificates=None)
+    known = juliet.store.store
+    (own, *_) = load_pem_x509_certificates((pki.directory / "romeo.crt").read_bytes())
+    for number in range(20):
+        known.add_certificate(f"m{number}@evil.example", (with_key_identifier_of(own).der,))
+    for body in ("1", "2", "3"):  # the first one brings his certificate
+        juliet.get(sealed(romeo, body))
+        await juliet.settle()
+    assert juliet.bodies == ["1", "2", "3"]
+    assert len(known.certificates("romeo@localhost")) == 1
+    await juliet.close()
 
 
 async def test_a_first_use_is_kept_before_anything_is_shown(pki, romeo):

@@ -3,10 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from slixmpp.jid import JID
 
 from slixmpp_e2e.certificates.announcement import Announcement
@@ -24,9 +20,10 @@ from slixmpp_e2e.freshness import SECOND, format_date_time, to_datetime
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from tests.accounts import account
+from tests.certificates.building import with_key_identifier_of
 from tests.cms.test_triple_des import enveloped as in_triple_des
 from tests.formats.objects import JULIET, ROMEO, TO, message_cpim, opaque, outer, signed_der, signer
-from tests.pki import VALID_FROM, VALID_UNTIL, Entity, make_certificate
+from tests.pki import make_certificate
 from tests.protection.ways import protect, refusal, unprotect
 
 MALLORY = JID("mallory@example.org/den")
@@ -281,23 +278,12 @@ class TestEncryptionKeyPreference:
         unprotect(receiver, protect(sender))
         by_key = juliet.parsed.key_identifier
         assert by_key is not None
-        forged = [with_key_identifier_of(juliet) for _ in range(9)]
+        forged = [with_key_identifier_of(juliet.certificate) for _ in range(9)]
         unprotect(receiver, mallory(juliet.parsed, *forged), outer(sender=MALLORY))
         assert [found.der for found in receiver.peers.pool.find(by_key)] == [juliet.der]
         assert len(receiver.store.certificates(MALLORY.bare)) == 1
         # she sends no certificate now, and is found by her key identifier
         assert unprotect(receiver, protect(sender)).report.authenticated
-
-
-def with_key_identifier_of(entity: Entity) -> ParsedCertificate:
-    """A certificate that anybody can make, with somebody else's key identifier."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anybody")])
-    identifier = x509.SubjectKeyIdentifier.from_public_key(entity.key.public_key())
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(VALID_FROM).not_valid_after(VALID_UNTIL)
-    signed = builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
-    return ParsedCertificate.from_x509(signed)
 
 
 class TestCertificatesOnly:
@@ -353,6 +339,6 @@ def opaque_der(by, *chain) -> bytes:
 
 def test_certificates_with_the_key_identifier_of_somebody_do_not_keep_his_own_from_being_tried(juliet):
     data = signed_der(message_cpim(), Signer(juliet.key, juliet.parsed, key_identifier=True))
-    pool = CertificatePool([with_key_identifier_of(juliet) for _ in range(9)])
+    pool = CertificatePool([with_key_identifier_of(juliet.certificate) for _ in range(9)])
     _, found = parse_signed_data(data).verify(pool)
     assert found.certificate.fingerprint == juliet.parsed.fingerprint

@@ -1,16 +1,20 @@
 """trust="tofu": the first certificate that signs for a JID is kept, and another one is a change."""
 
+from collections.abc import Iterator
+
 import pytest
 
+from slixmpp_e2e.arriving import Judged, Unprotected
 from slixmpp_e2e.certificates.identity import identity
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
-from slixmpp_e2e.errors import SignatureError
+from slixmpp_e2e.errors import DECRYPTION_FAILED, UNVERIFIED_SIGNATURE, SignatureError
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
+from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.accounts import account
 from tests.certificates.building import end_entity
 from tests.elements import stanza
@@ -107,18 +111,94 @@ def test_certificates_alone_decide_nothing(sender, trusting, kept):
     assert not trusting.can_encrypt_to(JULIET)
 
 
-def test_the_preferred_certificate_is_kept_with_the_signers(pki, juliet, romeo, trusting, kept, clock):
+@pytest.fixture
+def preferring(pki, juliet, romeo, clock) -> Protection:
+    """Juliet, who signs with one key and would rather be encrypted to another."""
     signing = pki["p-256"]
     by = account(pki, signing, clock, peers=[romeo])
     second = identity(juliet.key, juliet.certificate)
     by.succession.current = identity(signing.key, signing.certificate, encryption=second)
     by.add_decryption_key(second)
-    unprotect(trusting, protect(by))
+    return by
+
+
+def test_the_preferred_certificate_is_kept_with_the_signers(pki, juliet, preferring, trusting, kept):
+    unprotect(trusting, protect(preferring))
     assert kept.decisions(JULIET.bare) == {
-        signing.parsed.fingerprint: Trust.TOFU,
+        pki["p-256"].parsed.fingerprint: Trust.TOFU,
         juliet.parsed.fingerprint: Trust.TOFU,
     }
     assert trusting.can_encrypt_to(JULIET)
+
+
+def test_unless_somebody_has_decided_about_it(pki, juliet, preferring, trusting, kept):
+    """Who signs first may name any certificate, and nobody has seen that he has its key: it may be a stolen one."""
+    kept.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.DISTRUSTED)
+    assert unprotect(trusting, protect(preferring)).report.trust is Trust.TOFU
+    assert kept.decisions(JULIET.bare) == {
+        pki["p-256"].parsed.fingerprint: Trust.TOFU,
+        juliet.parsed.fingerprint: Trust.DISTRUSTED,
+    }
+    assert [chain[0] for chain in kept.certificates(JULIET.bare)] == [pki["p-256"].der]
+
+
+def conclude(by: Protection, judged: Judged) -> Unprotected:
+    """Do the second step of `unprotect`."""
+    asked = judged.question
+    return by.conclude(judged, by.store.admit(asked.signer, asked.digest, asked.timestamp, asked.received))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def processes(request, tmp_path, romeo, clock) -> Iterator[tuple[Protection, Protection]]:
+    """Romeo, who knows no CA, in two processes with one store."""
+    if request.param == "memory":
+        stores = [MemoryStore(started=0)] * 2
+    else:
+        stores = [SQLiteStore(tmp_path / "store.db") for _ in range(2)]
+    own = identity(romeo.key, romeo.certificate)
+    first, second = (Protection(own, Authority(each, first_use=True), each, clock) for each in stores)
+    yield first, second
+    for each in stores:
+        each.close()
+
+
+@pytest.mark.parametrize("level", [Level.SIGN, Level.REQUIRED])
+def test_of_two_that_are_judged_at_once_one_is_the_first(pki, sender, processes, juliet, romeo, clock, level):
+    first, second = processes
+    other = account(pki, end_entity(jid=JULIET.bare), clock, peers=[romeo])
+    one, two = (
+        first.judge(protect(sender, level=level), outer()),
+        second.judge(protect(other, level=level), outer()),
+    )
+    assert conclude(first, one).report.trust is Trust.TOFU
+    with pytest.raises(SignatureError) as caught:
+        conclude(second, two)
+    assert caught.value.reason == "certificate-changed"
+    assert caught.value.answer == (UNVERIFIED_SIGNATURE if level is Level.SIGN else DECRYPTION_FAILED)
+    for each in processes:
+        assert each.store.decisions(JULIET.bare) == {juliet.parsed.fingerprint: Trust.TOFU}
+        assert [chain[0] for chain in each.store.certificates(JULIET.bare)] == [juliet.der]
+
+
+def test_what_a_person_distrusts_meanwhile_is_not_the_first(sender, processes, juliet):
+    first, second = processes
+    judged = first.judge(protect(sender), outer())
+    second.peers.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.DISTRUSTED)
+    with pytest.raises(SignatureError) as caught:
+        conclude(first, judged)
+    assert (caught.value.reason, caught.value.answer) == ("distrusted", DECRYPTION_FAILED)
+    assert first.store.decisions(JULIET.bare) == {juliet.parsed.fingerprint: Trust.DISTRUSTED}
+    assert first.store.certificates(JULIET.bare) == ()
+
+
+@pytest.mark.parametrize("trust", [Trust.VERIFIED, Trust.PINNED])
+def test_what_a_person_vouches_for_meanwhile_is_taken_as_it_was_judged(sender, processes, juliet, trust):
+    first, second = processes
+    judged = first.judge(protect(sender), outer())
+    second.peers.decide(JULIET.bare, juliet.parsed.fingerprint, trust)
+    report = conclude(first, judged).report
+    assert (report.trust, report.authenticated) == (Trust.TOFU, True)
+    assert first.store.decisions(JULIET.bare) == {juliet.parsed.fingerprint: trust}
 
 
 def test_a_person_can_take_trust_away_at_once(sender, trusting, juliet):

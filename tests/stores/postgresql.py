@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from slixmpp_e2e.certificates.shared_store import Known, SharedStore
 from slixmpp_e2e.certificates.store import Chain
+from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.freshness import Admission
 from slixmpp_e2e.report import Trust
 from tests.conftest import _PLACES as PLACES
@@ -149,8 +150,17 @@ class Waiting:
     def decide(self, jid: str, fingerprint: bytes, trust: Trust) -> None:
         self.wait(self.store.decide(jid, fingerprint, trust))
 
-    def decide_first_use(self, jid: str, fingerprint: bytes) -> None:
-        self.wait(self.store.decide_first_use(jid, fingerprint))
+    def decide_first_use(self, jid: str, fingerprint: bytes) -> bool:
+        try:
+            self.wait(self.store.decide_first_use(jid, fingerprint))
+        except StoreError as error:
+            if "something else has been decided" not in str(error):
+                raise
+            return False
+        return True
+
+    def decide_if_undecided(self, jid: str, fingerprint: bytes) -> None:
+        self.wait(self.store.decide_if_undecided(jid, fingerprint))
 
     def undecide(self, jid: str, fingerprint: bytes) -> None:
         self.wait(self.store.undecide(jid, fingerprint))

@@ -117,7 +117,7 @@ class TestOpening:
         assert not bot.admit(ROMEO, PIN, NOW + 1, NOW).seen
         assert bot.add_certificate(JULIET, CHAIN)
         bot.announce(JULIET, PIN, b"said")
-        bot.decide_first_use(JULIET, PIN)
+        assert bot.decide_first_use(JULIET, PIN)
         bot.undecide(JULIET, PIN)
         bot.add_revocation_list(b"key", b"list")
         bot.close()

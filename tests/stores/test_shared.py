@@ -76,40 +76,6 @@ class TestTwoProcesses:
                 assert store.decisions(peer(number)) == {fingerprint_of(name.encode()): Trust.TOFU}
 
 
-class TestFirstUse:
-    def test_it_is_kept_where_nothing_is_decided(self, connected):
-        store = connected()
-        store.decide_first_use(JULIET, ONE)
-        assert store.decisions(JULIET) == {ONE: Trust.TOFU}
-
-    def test_it_is_kept_where_others_are_distrusted(self, connected):
-        store = connected()
-        store.decide(JULIET, OTHER, Trust.DISTRUSTED)
-        store.decide("romeo@example.net", OTHER, Trust.PINNED)
-        store.decide_first_use(JULIET, ONE)
-        assert store.decisions(JULIET) == {ONE: Trust.TOFU, OTHER: Trust.DISTRUSTED}
-
-    def test_the_very_same_may_be_decided_again(self, connected):
-        store = connected()
-        store.decide_first_use(JULIET, ONE)
-        store.decide_first_use(JULIET, ONE)
-        assert store.decisions(JULIET) == {ONE: Trust.TOFU}
-
-    @pytest.mark.parametrize(
-        ("fingerprint", "trust"),
-        [
-            (OTHER, Trust.TOFU), (OTHER, Trust.PINNED), (OTHER, Trust.VERIFIED),
-            (ONE, Trust.DISTRUSTED), (ONE, Trust.PINNED), (ONE, Trust.VERIFIED),
-        ],
-    )  # fmt: skip
-    def test_whatever_else_was_decided_stays(self, connected, fingerprint, trust):
-        store = connected()
-        store.decide(JULIET, fingerprint, trust)
-        with pytest.raises(StoreError, match="something else has been decided"):
-            store.decide_first_use(JULIET, ONE)
-        assert store.decisions(JULIET) == {fingerprint: trust}
-
-
 class TestMirrors:
     """Two processes, each with what the synchronous floors see of the store."""
 
@@ -118,7 +84,7 @@ class TestMirrors:
         first, second = (Mirror(each, lambda: 0, asyncio.Lock) for each in stores)
         for mirror, fingerprint in ((first, ONE), (second, OTHER)):
             await mirror.fetch(JULIET)
-            mirror.decide(JULIET, fingerprint, Trust.TOFU)
+            assert mirror.decide_first_use(JULIET, fingerprint)
         await first.keep(JULIET)
         with pytest.raises(StoreError, match="something else has been decided"):
             await second.keep(JULIET)

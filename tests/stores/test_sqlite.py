@@ -94,6 +94,21 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert all(seen(store, int(number)) for number in result.stdout.split())
         assert not seen(store, 51)
 
+    def test_two_processes_at_once_never_both_believe_a_first_certificate(self, opened, path):
+        opened(path).close()
+
+        def attempt(worker: int) -> list[bool]:
+            store = opened(path)
+            return [
+                store.decide_first_use(f"{number}@example.com", b"%032d" % worker) for number in range(40)
+            ]
+
+        with ThreadPoolExecutor(3) as threads:
+            first = list(threads.map(attempt, range(3)))
+        assert [sum(each) for each in zip(*first, strict=True)] == [1] * 40
+        store = opened(path)
+        assert len(list(store.all_decisions())) == 40
+
     def test_two_processes_at_once_never_both_take_the_same(self, opened, path):
         opened(path).close()
 

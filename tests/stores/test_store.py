@@ -239,6 +239,56 @@ class TestDecisions:
         assert store.decisions(JULIET) == {}
 
 
+class TestFirstUse:
+    def test_it_is_kept_where_nothing_is_decided(self, store):
+        assert store.decide_first_use(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.TOFU}
+
+    def test_it_is_kept_where_others_are_distrusted(self, store):
+        store.decide(JULIET, b"b" * 32, Trust.DISTRUSTED)
+        store.decide(ROMEO, b"b" * 32, Trust.PINNED)
+        assert store.decide_first_use(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.TOFU, b"b" * 32: Trust.DISTRUSTED}
+
+    def test_the_very_same_may_be_decided_again(self, store):
+        assert store.decide_first_use(JULIET, b"a" * 32)
+        assert store.decide_first_use(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.TOFU}
+
+    @pytest.mark.parametrize(
+        ("fingerprint", "trust"),
+        [
+            (b"b" * 32, Trust.TOFU), (b"b" * 32, Trust.PINNED), (b"b" * 32, Trust.VERIFIED),
+            (b"a" * 32, Trust.DISTRUSTED), (b"a" * 32, Trust.PINNED), (b"a" * 32, Trust.VERIFIED),
+        ],
+    )  # fmt: skip
+    def test_whatever_else_was_decided_stays(self, store, fingerprint, trust):
+        store.decide(JULIET, fingerprint, trust)
+        assert not store.decide_first_use(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {fingerprint: trust}
+
+
+class TestDecidingIfUndecided:
+    def test_it_is_kept_where_nothing_is_decided_about_the_certificate(self, store):
+        store.decide(JULIET, b"a" * 32, Trust.DISTRUSTED)
+        store.decide(ROMEO, b"b" * 32, Trust.DISTRUSTED)
+        store.decide_if_undecided(JULIET, b"b" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.DISTRUSTED, b"b" * 32: Trust.TOFU}
+        assert store.decisions(ROMEO) == {b"b" * 32: Trust.DISTRUSTED}
+
+    @pytest.mark.parametrize("trust", [Trust.DISTRUSTED, Trust.PINNED, Trust.VERIFIED, Trust.TOFU])
+    def test_whatever_was_decided_stays(self, store, trust):
+        store.decide(JULIET, b"a" * 32, trust)
+        store.decide_if_undecided(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: trust}
+
+    def test_it_can_be_decided_again_after_it_was_taken_back(self, store):
+        store.decide(JULIET, b"a" * 32, Trust.DISTRUSTED)
+        store.undecide(JULIET, b"a" * 32)
+        store.decide_if_undecided(JULIET, b"a" * 32)
+        assert store.decisions(JULIET) == {b"a" * 32: Trust.TOFU}
+
+
 def test_closing_it_is_all_that_is_left_to_do(store):
     store.decide(JULIET, b"a" * 32, Trust.PINNED)
     store.close()
