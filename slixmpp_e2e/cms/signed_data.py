@@ -198,7 +198,7 @@ class VerifiedSigner(NamedTuple):
 
     @property
     def attributes_digest(self) -> bytes:
-        """SHA-256 of the signed attributes: what a replay is recognised by (ERRATA E21)."""
+        """SHA-256 of the signed attributes: what earlier versions recognised a replay by (`ReplayRecord.admit`)."""
         return SHA256.digest(self.signed_attributes)
 
 
@@ -229,9 +229,10 @@ class SignedData(NamedTuple):
     ) -> tuple[bytes, VerifiedSigner]:
         """Return the content and its signer, or raise `SignatureError`.
 
-        `content` is what a detached signature is over. All signatures must be good, and the first one is
-        returned; signers are looked up in the object's own certificates, then in `pool`. No more than eight
-        verifications are done. Reasons are `invalid`, `unsigned`, `unknown-signer` and `weak`.
+        `content` is what a detached signature is over. All signatures must be good, and the signer of the first
+        one is returned: nobody signed that it is the first, or that there were not more. Signers are looked up in
+        the object's own certificates, then in `pool`. No more than eight verifications are done. Reasons are
+        `invalid`, `unsigned`, `unknown-signer` and `weak`.
         """
         if (self.content is None) == (content is None):
             raise SignatureError("the content is missing, or there twice", reason="invalid")

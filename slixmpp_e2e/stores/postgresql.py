@@ -137,19 +137,24 @@ class PostgreSQLStore:
 
     # ------------------------------------------------------------------ replay record
 
-    async def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    async def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `SharedStore`."""
         async with self._connections.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT * FROM admit($1, $2, $3, $4, $5, $6, $7)",
+                "SELECT *, EXISTS (SELECT FROM seen WHERE jid = $1 AND digest = $8) AS former "
+                "FROM admit($1, $2, $3, $4, $5, $6, $7)",
                 signer,
                 digest,
                 timestamp,
                 received,
                 RECENT,
                 *self._sizes,
+                former,
             )
-            return Admission(seen=row["seen_"], highest=row["highest"])
+            # nobody records the former one any more, so it does not matter that it is asked for beside the function
+            return Admission(seen=row["seen_"] or row["former"], highest=row["highest"])
 
     # ------------------------------------------------------------------ certificates and decisions
 
