@@ -26,7 +26,7 @@ def twin(der: bytes, order: int) -> ParsedCertificate:
     return found
 
 
-@pytest.mark.parametrize(("name", "order"), [*zip(CURVES, twins._ORDERS, strict=True)])
+@pytest.mark.parametrize(("name", "order"), [*zip(CURVES, twins._ORDERS, strict=True)], ids=CURVES)
 def test_its_signature_is_as_good_and_each_is_the_twin_of_the_other(name, order):
     key = ec.generate_private_key(CURVES[name])
     issuer = Entity("CA", key, certificate(key, subject="CA"))
