@@ -35,7 +35,15 @@ from slixmpp_e2e.formats import objenc, objenc_signed, rfc3923
 from slixmpp_e2e.formats.claims import ClaimedKeys, Claims
 from slixmpp_e2e.formats.content import Content, read_content
 from slixmpp_e2e.formats.decoy import Decoy
-from slixmpp_e2e.freshness import Admission, Freshness, assess, check_window, judge_archived, to_datetime
+from slixmpp_e2e.freshness import (
+    Admission,
+    Freshness,
+    assess,
+    check_window,
+    judge_archived,
+    replay_digest,
+    to_datetime,
+)
 from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.report import SecurityReport, Trust
@@ -111,6 +119,8 @@ class Question:
     digest: bytes
     timestamp: int
     received: int
+    #: What versions before this one recorded: the digest of the signed attributes.
+    former: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +297,13 @@ class Arriving:
             skew = self._check_window(content, now, delayed_since)
         except TimestampError as error:
             raise _stale(error, content, report) from None
-        question = Question(bare(outer.sender), signer.attributes_digest, content.timestamp, now)
+        question = Question(
+            bare(outer.sender),
+            replay_digest(opened.content, content.timestamp),
+            content.timestamp,
+            now,
+            signer.attributes_digest,
+        )
         signature = _Signature(signer, hints, decision)
         return Judged(outer, content, replace(report, skew=skew), claims, delayed_since, question, signature)
 

@@ -4,6 +4,7 @@ A moment is an integer: nanoseconds since 1970-01-01T00:00:00Z. Finer fractions 
 stamps closer than that count as equal, which is the strict side.
 """
 
+import hashlib
 import heapq
 import re
 from collections.abc import Callable
@@ -146,11 +147,25 @@ class ReplayRecord(Protocol):
     time of receipt, whatever is sent.
     """
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """Take a stanza in, in one step that can't be divided; raise `StoreError` if it can't be kept.
 
-        `signer` is an authenticated bare JID, `digest` that of the signed attributes.
+        `signer` is an authenticated bare JID, `digest` is from `replay_digest`. `former` is what an earlier version
+        would have recorded: it counts as seen if that is there, and is not recorded again.
         """
+
+
+def replay_digest(content: bytes, timestamp: int) -> bytes:
+    """Return what a signed stanza is recognised by when it comes again.
+
+    `content` is what was signed; `timestamp` dates it, and stands in it or in the signature (ERRATA E21). Nothing
+    else is in the digest: an object can have several signatures over the same content, and whoever is on the way
+    can change their order and take some away. Where there is no time in the content, who signs it with another time
+    in the signature has said it again.
+    """
+    return hashlib.sha256(b"%d\n" % timestamp + content).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +243,13 @@ class MemoryReplayRecord:
         self._max_signers = signers
         self._signers: dict[str, _SignerRecord] = {}
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `ReplayRecord`."""
         record = self._signers.get(signer) or _SignerRecord()
         highest = record.highest(since=received - RECENT)
-        if digest in record.digests or timestamp <= max(record.floor, self._floor):
+        if {digest, former} & record.digests or timestamp <= max(record.floor, self._floor):
             return Admission(seen=True, highest=highest)
         limit = received + AHEAD
         if record.newest <= limit < timestamp and self._are_many_ahead(limit):

@@ -291,7 +291,7 @@ class Protection:
             return self.conclude(judged)
         try:
             admission = self.store.admit(
-                question.signer, question.digest, question.timestamp, question.received
+                question.signer, question.digest, question.timestamp, question.received, question.former
             )
         except StoreError:
             self.release(judged)

@@ -49,9 +49,11 @@ class WaitedFor:
         store = self.store
         return Known(store.certificates(jid), store.decisions(jid), store.announcements(jid))
 
-    async def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    async def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         await self._wait("admit")
-        return self.store.admit(signer, digest, timestamp, received)
+        return self.store.admit(signer, digest, timestamp, received, former)
 
     async def add_certificate(self, jid: str, chain: Chain) -> bool:
         await self._wait("add_certificate")

@@ -24,6 +24,8 @@ _ENCODINGS: Final = {
 }
 _MAX_RDNS: Final = 32
 _MAX_ATTRIBUTES: Final = 16
+#: Of one value, as it stands and as NFKC writes it out (one character may become 18): preparing text takes time.
+_MAX_CHARACTERS: Final = 512
 #: RFC 4518 2.2: what stands for a space, and what for nothing.
 _SPACES: Final = re.compile("[\t\n\v\f\r\u0085]")
 _NOTHING: Final = re.compile(
@@ -46,8 +48,10 @@ Attributes = tuple[tuple[bytes, bytes], ...]
 def prepare(text: str) -> str:
     """Return a text as RFC 4518 prepares it for caseIgnoreMatch, with single spaces; raise `ASN1Error`.
 
-    What differs in nothing that matters becomes the same.
+    What differs in nothing that matters becomes the same. A longer text than anybody's is an error, too.
     """
+    if len(text) > _MAX_CHARACTERS or len(unicode.normalize("NFKC", text)) > _MAX_CHARACTERS:
+        raise ASN1Error("a name with a longer value than anybody needs")
     mapped = _NOTHING.sub("", _SPACES.sub(" ", text))
     mapped = "".join(
         " " if unicode.category(each)[0] == "Z" else stringprep.map_table_b2(each) for each in mapped

@@ -333,10 +333,12 @@ class Mirror:
         await self._open()
         return await self.shared.revocation_lists()
 
-    async def take_in(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    async def take_in(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """Ask the shared replay record; see `ReplayRecord.admit`."""
         await self._open()
-        return await self.shared.admit(signer, digest, timestamp, received)
+        return await self.shared.admit(signer, digest, timestamp, received, former)
 
     async def close_shared(self) -> None:
         """Carry out what can be of what was written, and close the shared store for good."""
@@ -346,7 +348,9 @@ class Mirror:
         self._is_closed = True
         await self.shared.close()
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """Raise `StoreError`: whoever asks has to wait."""
         raise _elsewhere()
 

@@ -39,7 +39,9 @@ class SharedStore(Protocol):
     async def load(self, jid: str) -> Known:
         """Return all that is kept about a JID, in one round trip."""
 
-    async def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    async def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `freshness.ReplayRecord`; of any number of processes, one takes the stanza in. One round trip."""
 
     async def add_certificate(self, jid: str, chain: Chain) -> bool:

@@ -158,9 +158,11 @@ class MemoryStore:
         self._announcements: dict[tuple[str, bytes], bytes] = {}
         self._revocation_lists: dict[bytes, tuple[bytes, bytes]] = {}
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `ReplayRecord`."""
-        return self._replay.admit(signer, digest, timestamp, received)
+        return self._replay.admit(signer, digest, timestamp, received, former)
 
     def certificates(self, jid: str) -> tuple[Chain, ...]:
         """See `Store`."""

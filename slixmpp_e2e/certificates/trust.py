@@ -21,6 +21,7 @@ from slixmpp_e2e.certificates.revocation import RevocationChecker
 from slixmpp_e2e.certificates.revocation_status import RevocationState, Status
 from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cms.certificates import ParsedCertificate
+from slixmpp_e2e.cms.twins import twin_fingerprints
 from slixmpp_e2e.errors import CertificateError
 from slixmpp_e2e.report import Revocation, Trust
 from slixmpp_e2e.tables import Recent
@@ -92,6 +93,14 @@ class _Question:
     at: datetime
 
 
+def _is_distrusted(certificate: ParsedCertificate, decided: Mapping[bytes, Trust]) -> bool:
+    """Tell whether a certificate is distrusted, or its twin, which anybody can make of it (`cms.twins`)."""
+    distrusted = {print_ for print_, trust in decided.items() if trust is Trust.DISTRUSTED}
+    return bool(distrusted) and not distrusted.isdisjoint(
+        {certificate.fingerprint, *twin_fingerprints(certificate.der)}
+    )
+
+
 class Authority:
     """Decides about certificates.
 
@@ -156,7 +165,7 @@ class Authority:
         if certificate.weakness is not None:
             raise UntrustedError(f"the certificate of {jid} has {certificate.weakness}", "weak")
         decided = self.decisions(jid)
-        if decided.get(certificate.fingerprint) is Trust.DISTRUSTED:
+        if _is_distrusted(certificate, decided):
             raise UntrustedError(f"the certificate of {jid} is distrusted", "distrusted")
         if facts.forbidden[purpose] is not None:
             raise UntrustedError(f"{jid}: {facts.forbidden[purpose]}")

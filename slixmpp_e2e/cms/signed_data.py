@@ -34,6 +34,7 @@ from slixmpp_e2e.cms.certificates import ParsedCertificate, SignerPool
 from slixmpp_e2e.cms.signatures import SignatureScheme, default_scheme, read_scheme
 from slixmpp_e2e.cms.signing_certificate import (
     are_listed,
+    means_signer,
     read_signing_certificates,
     signing_certificate_attribute,
 )
@@ -198,7 +199,7 @@ class VerifiedSigner(NamedTuple):
 
     @property
     def attributes_digest(self) -> bytes:
-        """SHA-256 of the signed attributes: what a replay is recognised by (ERRATA E21)."""
+        """SHA-256 of the signed attributes: what earlier versions recognised a replay by (`ReplayRecord.admit`)."""
         return SHA256.digest(self.signed_attributes)
 
 
@@ -229,9 +230,11 @@ class SignedData(NamedTuple):
     ) -> tuple[bytes, VerifiedSigner]:
         """Return the content and its signer, or raise `SignatureError`.
 
-        `content` is what a detached signature is over. All signatures must be good, and the first one is
-        returned; signers are looked up in the object's own certificates, then in `pool`. No more than eight
-        verifications are done. Reasons are `invalid`, `unsigned`, `unknown-signer` and `weak`.
+        `content` is what a detached signature is over. All signatures must be good, and the signer of the first
+        one is returned: nobody signed that it is the first, or that there were not more. Signers are looked up in
+        the object's own certificates, then in `pool`; where one says which certificate is his, it must be that
+        (RFC 5035 4). No more than eight verifications are done. Reasons are `invalid`, `unsigned`,
+        `unknown-signer` and `weak`.
         """
         if (self.content is None) == (content is None):
             raise SignatureError("the content is missing, or there twice", reason="invalid")
@@ -258,6 +261,8 @@ class SignedData(NamedTuple):
             # after the signature, so that a wrong digest takes no less time (see `enveloped_data`)
             if info.attributes[MESSAGE_DIGEST] != digest:
                 raise SignatureError("the content is not the one that was signed", reason="invalid")
+        if not all(means_signer(each.attributes, each.certificate.der) for each in signers):
+            raise SignatureError("the signer means another certificate", reason="invalid")
         return signed, signers[0]
 
     def check_listed(self, signer: VerifiedSigner) -> None:

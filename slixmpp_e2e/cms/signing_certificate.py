@@ -5,14 +5,28 @@ is on the way can turn any block into garbage and choose the next one, they are 
 wants to know: whether the object can still be read tells him something about it. A signed attribute that lists
 the certificates by their hashes ends that, because not one octet of them can be another one then.
 
+And wherever a certificate comes from, a list says which one the signer means: nobody can put another one with the
+same key in its place, with other names, another validity or another issuer.
+
 Who lists none, or his own alone beside others that come along, is taken as before: that says nothing of the others.
+SigningCertificate with its SHA-1 hashes (RFC 2634) is not looked at.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from slixmpp_e2e.cms.algorithms import SHA256
-from slixmpp_e2e.cms.asn1 import OCTET_STRING, SET, ASN1Error, Reader, octet_string, oid, sequence, tlv
+from slixmpp_e2e.cms.algorithms import SHA256, read_digest
+from slixmpp_e2e.cms.asn1 import (
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    ASN1Error,
+    Reader,
+    octet_string,
+    oid,
+    sequence,
+    tlv,
+)
 
 SIGNING_CERTIFICATE_V2: Final = oid("1.2.840.113549.1.9.16.2.47")
 _MAX_CERTIFICATES: Final = 16
@@ -39,6 +53,21 @@ def read_signing_certificates(attributes: Mapping[bytes, bytes]) -> tuple[bytes,
         return tuple(each.contents(OCTET_STRING) for each in listed.enter().each(limit=_MAX_CERTIFICATES))
     except (KeyError, ASN1Error):
         return ()
+
+
+def means_signer(attributes: Mapping[bytes, bytes], signer: bytes) -> bool:
+    """Tell whether signed attributes say that a certificate (DER) is the signer's, or say nothing (RFC 5035 4).
+
+    That is the first that is listed, by whatever digest that we know. What can't be read says nothing.
+    """
+    try:
+        values = Reader(attributes[SIGNING_CERTIFICATE_V2]).enter(SET)
+        first = values.enter().enter().enter()
+        values.finish()
+        digest = read_digest(first) if first.peek() == SEQUENCE else SHA256
+        return first.contents(OCTET_STRING) == digest.digest(signer)
+    except (KeyError, ASN1Error):
+        return True
 
 
 def are_listed(came_along: Sequence[bytes], signer: bytes, listed: Sequence[bytes]) -> bool:

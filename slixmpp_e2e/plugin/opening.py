@@ -78,7 +78,7 @@ class Opening:
                 self.mirror.decisions(bare(sender))
 
     async def _admit(self, question: Question) -> Admission:
-        asked = (question.signer, question.digest, question.timestamp, question.received)
+        asked = (question.signer, question.digest, question.timestamp, question.received, question.former)
         return (
             self.protection.store.admit(*asked) if self.mirror is None else await self.mirror.take_in(*asked)
         )

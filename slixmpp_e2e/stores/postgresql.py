@@ -141,11 +141,14 @@ class PostgreSQLStore:
 
     # ------------------------------------------------------------------ replay record
 
-    async def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    async def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `SharedStore`."""
         async with self._connections.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT * FROM admit($1, $2, $3, $4, $5, $6, $7, $8)",
+                "SELECT *, EXISTS (SELECT FROM seen WHERE jid = $1 AND digest = $9) AS former "
+                "FROM admit($1, $2, $3, $4, $5, $6, $7, $8)",
                 signer,
                 digest,
                 timestamp,
@@ -153,8 +156,10 @@ class PostgreSQLStore:
                 RECENT,
                 AHEAD,
                 *self._sizes,
+                former,
             )
-            return Admission(seen=row["seen_"], highest=row["highest"], ahead=row["ahead"])
+            # nobody records the former one any more, so it does not matter that it is asked for beside the function
+            return Admission(seen=row["seen_"] or row["former"], highest=row["highest"], ahead=row["ahead"])
 
     # ------------------------------------------------------------------ certificates and decisions
 

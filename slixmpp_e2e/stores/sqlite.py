@@ -150,14 +150,18 @@ class SQLiteStore:
 
     # ------------------------------------------------------------------ replay record
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
         """See `ReplayRecord`."""
         execute = self._connection.execute
         with self._transaction():
             known = self._row("SELECT floor, newest, entries FROM signer WHERE jid = ?", (int,) * 3, signer)
             floor, newest, entries = known or (0, 0, 0)
             highest = self._newest_of(signer, received)
-            seen = self._value("SELECT 1 FROM seen WHERE jid = ? AND digest = ?", signer, digest)
+            seen = self._value(
+                "SELECT 1 FROM seen WHERE jid = ? AND digest IN (?, ?)", signer, digest, former
+            )
             if seen or timestamp <= max(floor, self._floor()):
                 return Admission(seen=True, highest=highest)
             limit = received + AHEAD

@@ -112,6 +112,23 @@ class TestText:
         with pytest.raises(ASN1Error):
             read_text(value)
 
+    @pytest.mark.parametrize(
+        ("letter", "most"),
+        [
+            ("a", 512),
+            ("\u00e4", 512),
+            ("\u01c6", 256),
+            ("\ufdfa", 28),
+        ],  # NFKC makes 2 and 18 of the last ones
+    )
+    def test_a_longer_value_than_anybody_needs_can_not_be_compared(self, letter, most):
+        """Nor does it take time: it is bounded before anything is made of it."""
+        assert within(("O", letter * most, UTF8), base=[("O", letter.upper() * most, UTF8)])
+        with pytest.raises(ASN1Error, match="longer value"):
+            within(("O", letter * (most + 1), UTF8), base=[CAPULET])
+        with pytest.raises(ASN1Error, match="longer value"):
+            within(CAPULET, base=[("O", letter * 5000, UTF8)])
+
     def test_it_matters_only_where_something_is_compared(self):
         odd = ("OU", "\U0001f600", UTF8)
         assert within(ITALY, CAPULET, odd, base=[ITALY, CAPULET])

@@ -24,6 +24,7 @@ from tests.certificates.building import (
     purposes,
     revocation_list,
 )
+from tests.cms.test_twins import P256, twin
 from tests.pki import MOMENT, PKI, Entity
 
 DAY = timedelta(days=1)
@@ -103,6 +104,22 @@ class TestPins:
         assert judge(judging, own).trust is Trust.PINNED
         store.undecide(JULIET, own.parsed.fingerprint)
         assert refusal(judging, own).why == "untrusted"
+
+    @pytest.mark.parametrize("decided", ["one", "other"])
+    def test_who_is_distrusted_is_so_with_the_other_form_of_the_signature(self, store, root, leaf, decided):
+        """Which anybody can make, with another fingerprint (`cms.twins`); the store has no certificates here."""
+        judging = Authority(store, paths=PathValidator([root.certificate]))
+        other = twin(leaf.der, P256)
+        both = {"one": leaf.parsed, "other": other}
+        for each in both.values():
+            assert judging.judge(JULIET, each, at=MOMENT, purpose="encrypt").trust is Trust.PKIX
+        store.decide(JULIET, both[decided].fingerprint, Trust.DISTRUSTED)
+        for each in both.values():
+            for purpose in ("sign", "encrypt"):
+                with pytest.raises(UntrustedError) as caught:
+                    judging.judge(JULIET, each, at=MOMENT, purpose=purpose)
+                assert caught.value.why == "distrusted"
+        assert judge(judging, end_entity(issuer=root)).trust is Trust.PKIX
 
     def test_both_kinds_of_pins_count_together(self, store):
         first, second = end_entity(), end_entity()

@@ -3,13 +3,14 @@
 import pytest
 from asn1crypto import core, tsp
 
-from slixmpp_e2e.cms.algorithms import SHA256
+from slixmpp_e2e.cms.algorithms import SHA256, SHA384, SHA512
 from slixmpp_e2e.cms.asn1 import CONSTRUCTED, SET, octet_string, sequence, tlv
 from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.cms.signed_data import Signer, parse_signed_data, sign
 from slixmpp_e2e.cms.signing_certificate import (
     SIGNING_CERTIFICATE_V2,
     are_listed,
+    means_signer,
     read_signing_certificates,
     signing_certificate_attribute,
 )
@@ -97,8 +98,38 @@ def test_an_issuer_of_hash_and_number_and_policies_may_stand_beside(pki: PKI):
     forged = signed_data(
         CONTENT, [signer_info(pki["juliet"], [*attributes, attribute(SIGNING_CERTIFICATE_V2, value)])]
     )
-    _, signer = parse_signed_data(forged).verify(CertificatePool([pki["juliet"].parsed]))
-    assert read_signing_certificates(signer.attributes) == hashes(ONE)
-    with pytest.raises(SignatureError) as caught:  # it says that somebody else has signed
-        parse_signed_data(forged).check_listed(signer)
+    found = parse_signed_data(forged)
+    assert read_signing_certificates(found.signer_infos[0].attributes) == hashes(ONE)
+    with pytest.raises(SignatureError, match="another certificate") as caught:
+        found.verify(CertificatePool([pki["juliet"].parsed]))
     assert caught.value.reason == "invalid"
+
+
+@pytest.mark.parametrize("digest", [SHA256, SHA384, SHA512])
+@pytest.mark.parametrize("certificate", ["juliet", "p-256"])
+@pytest.mark.parametrize("signers", [1, 2])
+def test_the_first_that_is_listed_is_the_signers_by_whatever_digest(pki: PKI, digest, certificate, signers):
+    """Wherever the certificate comes from, and whichever of the signatures says it (RFC 5035 4)."""
+    identifier = sequence(digest.algorithm_identifier, octet_string(digest.digest(pki[certificate].der)))
+    saying = attribute(SIGNING_CERTIFICATE_V2, sequence(sequence(identifier)))
+    attributes = [CONTENT_IS_DATA, SIGNED_NOW, message_digest(CONTENT)]
+    infos = [signer_info(pki["juliet"], attributes)] * (signers - 1)
+    found = parse_signed_data(
+        signed_data(CONTENT, [*infos, signer_info(pki["juliet"], [*attributes, saying])])
+    )
+    pool = CertificatePool([pki["juliet"].parsed])
+    if certificate == "juliet":
+        assert found.verify(pool)[0] == CONTENT
+    else:
+        with pytest.raises(SignatureError, match="another certificate"):
+            found.verify(pool)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x02\x01\x05", sequence(), sequence(sequence()), sequence(sequence(b"\x05\0"))]
+)
+def test_a_list_that_nobody_can_read_means_nobody_else(value):
+    assert means_signer({SIGNING_CERTIFICATE_V2: tlv(SET, value)}, ONE)
+    unknown = sequence(sequence(sequence(sequence(b"\x06\x01\x05"), octet_string(b"x" * 64))))
+    assert means_signer({SIGNING_CERTIFICATE_V2: tlv(SET, unknown)}, ONE)
+    assert means_signer({}, ONE)

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from slixmpp_e2e.arriving import Judged, Unprotected
 from slixmpp_e2e.certificates.identity import identity
@@ -11,15 +14,17 @@ from slixmpp_e2e.certificates.peers import index_by_name
 from slixmpp_e2e.certificates.store import MemoryStore
 from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.errors import DECRYPTION_FAILED, UNVERIFIED_SIGNATURE, SignatureError
+from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.protection import Protection
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.sqlite import SQLiteStore
 from tests.accounts import account
-from tests.certificates.building import end_entity
+from tests.certificates.building import end_entity, names, new_key
+from tests.cms.forge import signed_data
 from tests.elements import stanza
-from tests.formats.objects import JULIET, ROMEO, outer
-from tests.pki import MOMENT
+from tests.formats.objects import JULIET, ROMEO, message_cpim, outer, signer
+from tests.pki import MOMENT, VALID_FROM, VALID_UNTIL
 from tests.protection.test_choices import back
 from tests.protection.ways import TEXT_MESSAGE, protect, refusal, unprotect
 
@@ -209,3 +214,20 @@ def test_a_person_can_take_trust_away_at_once(sender, trusting, juliet):
     assert refusal(trusting, protect(sender)).reason == "distrusted"
     trusting.peers.decide(JULIET.bare, juliet.parsed.fingerprint, Trust.VERIFIED)
     assert unprotect(trusting, protect(sender)).report.trust is Trust.VERIFIED
+
+
+def test_nobody_puts_another_certificate_with_the_signers_key_in_the_place_of_his(
+    sender, trusting, kept, juliet
+):
+    """Of his own making, with other names or another validity: his own would be a change for ever."""
+    own = juliet.certificate
+    builder = x509.CertificateBuilder(own.issuer, own.subject, own.public_key(), own.serial_number)
+    builder = builder.not_valid_before(VALID_FROM).not_valid_after(VALID_UNTIL)
+    forged = builder.add_extension(names(JULIET.bare), critical=False).sign(new_key(), hashes.SHA256())
+    content = message_cpim()
+    info = signer(juliet).signer_info(content, MOMENT, certificates=True)
+    der = signed_data(content, [info], [forged.public_bytes(Encoding.DER)])
+    assert refusal(trusting, mime.pkcs7_text(der, "signed-data")).reason == "invalid"
+    assert kept.decisions(JULIET.bare) == {}
+    assert unprotect(trusting, protect(sender, level=Level.SIGN)).report.authenticated
+    assert kept.decisions(JULIET.bare) == {juliet.parsed.fingerprint: Trust.TOFU}

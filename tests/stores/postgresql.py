@@ -120,8 +120,10 @@ class Waiting:
     def load(self, jid: str) -> Known:
         return self.wait(self.store.load(jid))
 
-    def admit(self, signer: str, digest: bytes, timestamp: int, received: int) -> Admission:
-        return self.wait(self.store.admit(signer, digest, timestamp, received))
+    def admit(
+        self, signer: str, digest: bytes, timestamp: int, received: int, former: bytes | None = None
+    ) -> Admission:
+        return self.wait(self.store.admit(signer, digest, timestamp, received, former))
 
     def certificates(self, jid: str) -> tuple[Chain, ...]:
         return self.load(jid).certificates

@@ -85,6 +85,13 @@ class TestSeen:
         assert not seen(record, 1, NOW)
         assert not seen(record, 1, NOW, signer=ROMEO)
 
+    def test_what_an_earlier_version_recorded_is_seen(self, record):
+        assert not seen(record, 1, NOW)
+        assert record.admit(JULIET, b"%032d" % 2, NOW, NOW, b"%032d" % 1).seen
+        assert not record.admit(ROMEO, b"%032d" % 2, NOW, NOW, b"%032d" % 1).seen
+        assert not record.admit(JULIET, b"%032d" % 3, NOW, NOW, b"%032d" % 4).seen
+        assert not seen(record, 4, NOW)
+
     def test_what_was_refused_leaves_no_trace(self, record):
         assert not seen(record, 1, NOW)
         assert seen(record, 1, NOW + SECOND)
