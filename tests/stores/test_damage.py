@@ -157,15 +157,18 @@ def test_decisions_are_taken_back_without_a_trace(opened, path):
     assert opened(path).decisions(ROMEO) == {}
 
 
+@pytest.mark.parametrize("how", ["decide_first_use", "decide_if_undecided"])
 @pytest.mark.parametrize("harm", ["cut", "flip"])
-def test_a_wal_that_is_damaged_takes_no_decision_with_it(path, harm):
+def test_a_wal_that_is_damaged_takes_no_decision_with_it(path, harm, how):
     result = run(
-        """
+        f"""
 store = SQLiteStore(path)
 for number in range(40):
     assert not admit(store, number)
-    if number < 20:
-        store.decide(f"juliet{number}@example.com", b"%032d" % number, Trust.PINNED)
+    if number < 20 and not number % 2:  # the last one is of the other kind
+        store.decide(f"juliet{{number}}@example.com", b"%032d" % number, Trust.TOFU)
+    elif number < 20:
+        store.{how}(f"juliet{{number}}@example.com", b"%032d" % number)
 os.kill(os.getpid(), signal.SIGKILL)
 """,
         path,
@@ -182,7 +185,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         path.with_name("store.db-wal").write_bytes(damaged)
         store = SQLiteStore(path)
         made = [store.decisions(peer(each)) for each in range(20)]
-        assert made == [{b"%032d" % each: Trust.PINNED} for each in range(20)]
+        assert made == [{b"%032d" % each: Trust.TOFU} for each in range(20)]
         remembered.add(store._integer("SELECT count(*) FROM seen"))
         store.close()
     assert min(remembered) >= 20  # what came before the last decision is in the file
@@ -192,6 +195,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 WRITES = {
     "admit": "assert not admit(store, number)",
     "decide": 'store.decide(f"juliet{number}@example.com", b"%032d" % number, Trust.PINNED)',
+    "decide_first_use": 'assert store.decide_first_use(f"juliet{number}@example.com", b"%032d" % number)',
+    "decide_if_undecided": 'store.decide_if_undecided(f"juliet{number}@example.com", b"%032d" % number)',
     "undecide": """store.decide(JULIET, b"%032d" % number, Trust.PINNED)
         store.undecide(JULIET, b"%032d" % number)
         store.decide(JULIET + str(number), b"%032d" % number, Trust.PINNED)""",
@@ -202,6 +207,12 @@ THERE = {
         store.admit("juliet@example.com", b"%032d" % number, NOW + number, NOW).seen
     ),
     "decide": lambda store, number: store.decisions(peer(number)) == {b"%032d" % number: Trust.PINNED},
+    "decide_first_use": lambda store, number: (
+        store.decisions(peer(number)) == {b"%032d" % number: Trust.TOFU}
+    ),
+    "decide_if_undecided": lambda store, number: (
+        store.decisions(peer(number)) == {b"%032d" % number: Trust.TOFU}
+    ),
     "undecide": lambda store, number: bool(store.decisions(f"juliet@example.com{number}")),
     "add_certificate": lambda store, number: len(store.certificates(f"juliet@example.com{number}")) == 1,
 }
