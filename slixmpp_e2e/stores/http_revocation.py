@@ -37,6 +37,8 @@ PAUSE: Final = timedelta(minutes=5)
 SECONDS: Final = 5.0
 ROUND_SECONDS: Final = 30.0
 _REQUESTS: Final = 64
+#: After how many octets of lists nothing more is asked for in a round.
+_OCTETS: Final = 64 << 20
 _PER_HOST: Final = 16
 _AT_ONCE: Final = 8
 _REMEMBERED: Final = 4096
@@ -109,6 +111,8 @@ class _Round:
     def may_ask(self, url: str) -> bool:
         """Tell whether another request may be made, and count it."""
         host = host_of(url)
+        if sum(each.octets for each, _ in self.lists) >= _OCTETS:
+            return False
         if self.hosts.total() >= _REQUESTS or self.hosts[host] >= _PER_HOST:
             return False
         self.hosts[host] += 1

@@ -118,6 +118,18 @@ async def test_what_there_was_no_room_for_stays_wanted(root, company, server, ch
     assert server.asked.total() == 20
 
 
+async def test_so_does_what_is_left_after_many_octets(root, company, server, checker, monkeypatch):
+    monkeypatch.setattr(http_revocation, "_OCTETS", 1)
+    monkeypatch.setattr(http_revocation, "_AT_ONCE", 1)
+    paths = []
+    for number in range(3):
+        server.content[f"/{number}"] = revocation_list(company, number=number)
+        paths.append(path_of(end_entity(points((server.url(f"/{number}"),)), issuer=company), company, root))
+    await ask_about(checker, *paths)
+    assert checker.wanted == tuple(paths[1:])
+    assert server.asked == {"/0": 1}
+
+
 async def test_a_second_address_that_answers_is_enough(root, company, server, checker, monkeypatch):
     monkeypatch.setattr(http_revocation, "_PER_HOST", 1)
     server.content["/other.crl"] = revocation_list(company)
