@@ -63,8 +63,13 @@ class Departures:
             return stanza if there_is else None  # `resume` sends it again
         if isinstance(stanza, Turn):
             return parking.next(stanza.jid) if there_is else None
-        if not isinstance(stanza, (Message, Presence, Iq)) or is_sealed(stanza):
+        if not isinstance(stanza, (Message, Presence, Iq)):
             return stanza
+        if is_sealed(stanza):
+            if there_is:
+                return stanza
+            self.xmpp.send(stanza)  # slixmpp keeps it until there is a session: from here on it would lose it
+            return None
         try:
             if not there_is:
                 if makes_session(stanza):

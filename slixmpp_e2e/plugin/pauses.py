@@ -4,7 +4,8 @@ slixmpp's sending loop goes on as long as something is queued. Filters can't sto
 then `disconnect()` would not wait for it. So the queue's own `get` makes the pause: nothing changes its place.
 
 When a session ends, slixmpp empties the queue without a word. During a pause it may not be empty, so what is taken
-out then is parked, like everything else that would leave while there is no stream. What can't be parked is reported.
+out then is parked, like everything else that would leave while there is no stream. What can't be parked is reported;
+so is what is sealed already (`plugin.protect`): when there is a stream again, its timestamp may be too old.
 Nothing of that raises: slixmpp is in the middle of `connection_lost`, and would not say that the connection is lost.
 """
 
@@ -14,9 +15,10 @@ from typing import Any
 
 from slixmpp import Iq, Message, Presence
 
+from slixmpp_e2e.errors import LocalError
 from slixmpp_e2e.plugin.departures import makes_session
 from slixmpp_e2e.plugin.parking import Parking
-from slixmpp_e2e.plugin.stanzas import Stanza, is_sealed
+from slixmpp_e2e.plugin.stanzas import Stanza, is_sealed, type_of
 from slixmpp_e2e.plugin.turns import Turns
 
 
@@ -57,15 +59,20 @@ class Pauses:
     def _rescue(self) -> Any:
         item = type(self._queue).get_nowait(self._queue)
         stanza, use_filters = item
-        is_ours = use_filters and isinstance(stanza, (Message, Presence, Iq)) and not is_sealed(stanza)
-        if self.xmpp.transport is None and is_ours:
+        if self.xmpp.transport is None and use_filters and isinstance(stanza, (Message, Presence, Iq)):
             self._keep(stanza)
         return item
 
     def _keep(self, stanza: Stanza) -> None:
         """Park a stanza, or have it reported; what makes a session is part of the one that ended. Never raises."""
         try:
-            if not makes_session(stanza):
+            if is_sealed(stanza):
+                if not isinstance(stanza, Iq) or type_of(stanza) in {
+                    "get",
+                    "set",
+                }:  # else nobody waits for it here
+                    self._report(stanza, LocalError("the session ended before the protected stanza left"))
+            elif not makes_session(stanza):
                 self.parking.hold(stanza)
         except Exception as error:  # noqa: BLE001 an address that can't be compared; whatever it is, it is reported
             self._report(stanza, error)

@@ -430,3 +430,18 @@ async def test_without_the_store_it_fails_and_goes_on_when_it_is_back(files):
     await asyncio.sleep(0.05)
     assert ids(romeo) == ["1", "3"]
     await romeo.close()
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_what_was_protected_explicitly_waits_for_the_stream_that_ends_before_it_leaves(files, resumed):
+    romeo = Stream(files)
+    romeo.connect(resumed=False)
+    outer = await romeo.plugin.protect(romeo.xmpp.make_message(JULIET, "x", mtype="chat"))
+    romeo.xmpp.send(outer)
+    romeo.lose()
+    await rounds()
+    assert romeo.wire == []
+    romeo.connect(resumed=resumed)
+    await rounds()
+    assert len(romeo.wire) == 1
+    await romeo.close()

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import slixmpp
+from slixmpp.exceptions import IqError
 
 from slixmpp_e2e.plugin.reading import MOST_QUEUED
+from slixmpp_e2e.plugin.stanzas import mark_sealed
 from slixmpp_e2e.plugin.turns import Turns
 from tests.server.clients import new_client
 from tests.server.protected import PKI, Failures, introduce, make_pki, protect
@@ -136,6 +138,35 @@ async def test_what_makes_a_session_is_not_kept_for_the_next_one(romeo):
     await romeo.send(romeo.message(), bind)
     await romeo.lose()
     assert (romeo.plugin.stats()["parked"], romeo.failed) == (1, [])
+
+
+async def test_what_was_protected_explicitly_is_reported_and_not_kept_until_it_is_too_old(romeo):
+    iq = romeo.xmpp.make_iq_get("urn:example:x", ito=JULIET)
+    outers = [await romeo.plugin.protect(each) for each in (romeo.message(), iq)]
+    await romeo.send(romeo.message(), *outers)
+    await romeo.lose()
+    assert romeo.failed == outers
+    assert {failure.error.code for failure in romeo.failures.sent} == {"local-error"}
+    assert romeo.plugin.stats()["parked"] == 1
+    assert len(romeo.wire.written) == 1
+
+
+async def test_who_awaits_a_request_that_was_protected_explicitly_hears_at_once_that_it_did_not_leave(romeo):
+    outer = await romeo.plugin.protect(romeo.xmpp.make_iq_get("urn:example:x", ito=JULIET))
+    await romeo.send(romeo.message())
+    answer = outer.send(timeout=60)
+    await romeo.lose()
+    with pytest.raises(IqError):
+        async with asyncio.timeout(5):
+            await answer
+
+
+async def test_a_protected_answer_is_not_kept_for_another_session(romeo):
+    result = romeo.xmpp.make_iq_result("q1", ito=JULIET)
+    mark_sealed(result)
+    await romeo.send(result)
+    await romeo.lose()
+    assert (romeo.plugin.stats()["parked"], romeo.failed) == (0, [])
 
 
 def arriving(romeo: Sender) -> slixmpp.Message:
