@@ -14,7 +14,7 @@ from slixmpp_e2e.errors import (
     StoreError,
     TimestampError,
 )
-from slixmpp_e2e.freshness import SECOND
+from slixmpp_e2e.freshness import SECOND, Freshness
 from slixmpp_e2e.media import mime
 from slixmpp_e2e.policy import Level
 from slixmpp_e2e.report import Trust
@@ -330,6 +330,21 @@ class TestFreshness:
         other = outer("presence", "available", sender=JID("juliet@example.com/chamber"))
         clock.pass_seconds(1)
         assert unprotect(receiver, protect(sender, f"<presence to='{ROMEO}'/>"), other).report.authenticated
+
+    def test_whoever_has_many_resources_does_not_make_older_presence_of_others_new(
+        self, sender, receiver, clock
+    ):
+        unprotect(receiver, protect(sender))
+        older, newer = (
+            protect(sender, f"<presence to='{ROMEO}'><status>{n}</status></presence>") for n in "12"
+        )
+        where = outer("presence", "available")
+        assert unprotect(receiver, newer, where).report.authenticated
+        fresh = Freshness("ok", 0.0, "live")
+        for number in range(5000):
+            mallory = JID(f"mallory@evil.example/{number}")
+            receiver._arriving._check_order(mallory, clock(), fresh)
+        assert refusal(receiver, older, where).reason == "decreasing"
 
     def test_presence_of_the_same_second_is_not_older(self, pki, juliet, receiver):
         """A bare stanza is dated by its signature, in whole seconds."""
