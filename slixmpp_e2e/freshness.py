@@ -142,9 +142,9 @@ class ReplayRecord(Protocol):
 
     So whoever could fill the record with timestamps of the future could silence everybody until then. Therefore no
     more than half of the signers may have a newest timestamp more than `AHEAD` after the time of receipt, be they new
-    or known; one more is `ahead`. The signer who is dropped is the one with the oldest newest timestamp, and nobody
-    is if even that lies further ahead. So the record never raises everybody's floor further than `AHEAD` beyond the
-    time of receipt, whatever is sent.
+    or known; one more is `ahead`. The signer who is dropped is the one with the oldest newest timestamp, and only for
+    a later one; where all lie further ahead, a later one is `ahead`. So the record never raises everybody's floor
+    further than `AHEAD` beyond the time of receipt, whatever is sent and however the clock is set.
     """
 
     def admit(
@@ -255,9 +255,8 @@ class MemoryReplayRecord:
         if record.newest <= limit < timestamp and self._are_many_ahead(limit):
             return Admission(seen=True, highest=highest, ahead=True)
         if signer not in self._signers:
-            refusal = self._make_room(timestamp, limit)
-            if refusal is not None:
-                return refusal
+            if not self._make_room(timestamp):
+                return Admission(seen=True, highest=None)
             self._signers[signer] = record
         record.add(digest, timestamp, received)
         if len(record.digests) > self._entries_per_signer:
@@ -267,17 +266,17 @@ class MemoryReplayRecord:
     def _are_many_ahead(self, limit: int) -> bool:
         return sum(each.newest > limit for each in self._signers.values()) >= self._max_signers // 2
 
-    def _make_room(self, timestamp: int, limit: int) -> Admission | None:
-        """Make room for another signer; return what to answer where that would raise the floor too far."""
+    def _make_room(self, timestamp: int) -> bool:
+        """Make room for another signer; return False where his stanza would be below the floor after that."""
         if len(self._signers) < self._max_signers:
-            return None
+            return True
         name = min(self._signers, key=lambda each: self._signers[each].newest)
         newest = self._signers[name].newest
-        if timestamp <= newest or newest > limit:
-            return Admission(seen=True, highest=None, ahead=timestamp > newest)
+        if timestamp <= newest:
+            return False
         del self._signers[name]
         self._floor = max(self._floor, newest)
-        return None
+        return True
 
 
 @dataclass(slots=True)

@@ -98,8 +98,7 @@ BEGIN
                     SELECT * INTO STRICT victim FROM signer ORDER BY newest, jid LIMIT 1 FOR UPDATE;
                     EXIT WHEN NOT EXISTS (SELECT FROM signer WHERE newest < victim.newest);
                 END LOOP;
-                IF timestamp_ <= victim.newest OR victim.newest > ahead_from THEN
-                    ahead := timestamp_ > victim.newest;
+                IF timestamp_ <= victim.newest THEN
                     RETURN;
                 END IF;
                 DELETE FROM seen WHERE jid = victim.jid;

@@ -167,10 +167,8 @@ class SQLiteStore:
             limit = received + AHEAD
             if newest <= limit < timestamp and self._are_many_ahead(limit):
                 return Admission(seen=True, highest=highest, ahead=True)
-            if known is None:
-                refusal = self._make_room(timestamp, limit)
-                if refusal is not None:
-                    return refusal
+            if known is None and not self._make_room(timestamp):
+                return Admission(seen=True, highest=None)
             execute("INSERT INTO seen VALUES (?, ?, ?, ?)", (signer, digest, timestamp, received))
             if entries >= self._entries_per_signer:  # it may have been more before
                 floor = max(floor, self._drop_oldest(signer))
@@ -205,18 +203,18 @@ class SQLiteStore:
         ahead = self._integer("SELECT count(*) FROM signer WHERE newest > ?", limit)
         return ahead >= self._max_signers // 2
 
-    def _make_room(self, timestamp: int, limit: int) -> Admission | None:
-        """Make room for another signer; return what to answer where that would raise the floor too far."""
+    def _make_room(self, timestamp: int) -> bool:
+        """Make room for another signer; return False where his stanza would be below the floor after that."""
         if self._integer("SELECT count(*) FROM signer") < self._max_signers:
-            return None
+            return True
         oldest = self._row("SELECT jid, newest FROM signer ORDER BY newest LIMIT 1", (str, int))
         jid, newest = oldest or self._damaged()
-        if timestamp <= newest or newest > limit:
-            return Admission(seen=True, highest=None, ahead=timestamp > newest)
+        if timestamp <= newest:
+            return False
         self._connection.execute("DELETE FROM seen WHERE jid = ?", (jid,))
         self._connection.execute("DELETE FROM signer WHERE jid = ?", (jid,))
         self._connection.execute("UPDATE everybody SET floor = max(floor, ?)", (newest,))
-        return None
+        return True
 
     # ------------------------------------------------------------------ certificates and decisions
 

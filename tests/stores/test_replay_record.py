@@ -236,6 +236,8 @@ class TestAhead:
         assert self.admit(record, 2, self.LATE) == Admission(True, None, ahead=True)
         assert self.admit(record, 2, NOW + AHEAD + 1) == Admission(True, None, ahead=True)
         assert self.admit(record, 2, NOW + AHEAD) == Admission(False, None)
+        late = record.admit("m2@evil.example", b"late", self.LATE, NOW)
+        assert late == Admission(True, NOW + AHEAD, ahead=True)
 
     def test_who_is_ahead_goes_on(self, make):
         record = make(signers=2)

@@ -140,8 +140,7 @@ class Model:
             silent = min(newest, key=lambda name: newest[name])
             if what.timestamp <= newest[silent]:
                 return "seen"
-            if silent in ahead:  # nobody's floor rises that far
-                return "future"
+            assert silent not in ahead, "nobody's floor rises that far"
             self.floor = max(self.floor, newest[silent])
             self.entries = [each for each in self.entries if each.signer != silent]
             self.floors.pop(silent, None)
