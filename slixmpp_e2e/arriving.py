@@ -4,27 +4,21 @@ In two steps, because between them the replay record is asked, and somebody may 
 `judge` says all that can be said without it, `conclude` what its answer means.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol, TypedDict
 from xml.etree.ElementTree import Element
 
 from slixmpp.jid import JID
 
-from slixmpp_e2e.certificates.household import Household
-from slixmpp_e2e.certificates.identity import Identity
 from slixmpp_e2e.certificates.names import certificate_jids
-from slixmpp_e2e.certificates.path import check_usage
-from slixmpp_e2e.certificates.peers import PeerCertificates
-from slixmpp_e2e.certificates.succession import Succession
-from slixmpp_e2e.certificates.trust import Authority, ChangedCertificateError, Decision, UntrustedError
+from slixmpp_e2e.certificates.trust import Decision
 from slixmpp_e2e.cms.algorithms import Random
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.cms.recipients import DecryptionKeys
 from slixmpp_e2e.cms.signed_data import VerifiedSigner
 from slixmpp_e2e.errors import (
     NOT_ACCEPTABLE,
-    CertificateError,
     MalformedError,
     RemoteError,
     SignatureError,
@@ -48,6 +42,7 @@ from slixmpp_e2e.media.addresses import bare
 from slixmpp_e2e.options import Options
 from slixmpp_e2e.report import SecurityReport, Trust
 from slixmpp_e2e.reporting import build_report, dated
+from slixmpp_e2e.signers import Judge, Signers
 from slixmpp_e2e.stanza import Outer
 from slixmpp_e2e.tables import SharedTable
 
@@ -62,28 +57,12 @@ _STALE: Final[dict[str, Literal["old", "future", "seen"]]] = {
 }
 
 
-class Account(Protocol):
+class Account(Judge, Protocol):
     """Whom it arrives at, and what he goes by (`protection.Protection`)."""
-
-    @property
-    def authority(self) -> Authority:
-        """Who decides about certificates."""
-
-    @property
-    def peers(self) -> PeerCertificates:
-        """The certificates of peers."""
-
-    @property
-    def household(self) -> Household:
-        """Our own identities."""
 
     @property
     def options(self) -> Options:
         """The choices that are left open."""
-
-    @property
-    def now(self) -> Callable[[], int]:
-        """Nanoseconds since 1970."""
 
     @property
     def random(self) -> Random:
@@ -155,9 +134,11 @@ class Arriving:
     _claimed: ClaimedKeys = field(default_factory=ClaimedKeys)
     #: The timestamp of the last presence of a full JID, for good while there is room.
     _presence: SharedTable[str, int] = field(default_factory=lambda: SharedTable(1, _JIDS, lambda: 0))
+    _signers: Signers = field(init=False)
     _decoy: Decoy = field(init=False)
 
     def __post_init__(self) -> None:
+        self._signers = Signers(self.account)
         signer = self.account.household.first.current.signer
         self._decoy = Decoy(signer, to_datetime(self.account.now()))
 
@@ -270,7 +251,7 @@ class Arriving:
     ) -> Judged:
         hints = self.account.peers.parse(opened.certificates)
         try:
-            decision = self._decide(outer.sender, signer.certificate, hints, opened.crls)
+            decision = self._signers.decide(outer.sender, signer.certificate, hints, opened.crls)
         except RemoteError as error:
             if opened.decrypted is not None:  # nobody is told what was inside (ERRATA E31)
                 error.conceal()
@@ -340,83 +321,6 @@ class Arriving:
         account = self.account
         return judge_archived(content.timestamp, stored, account.now(), window=account.options.window)
 
-    # ------------------------------------------------------------------ who it is
-
-    def _decide(
-        self,
-        sender: JID,
-        certificate: ParsedCertificate,
-        hints: Sequence[ParsedCertificate],
-        crls: Sequence[bytes],
-    ) -> Decision:
-        """Return why a certificate is believed to be the sender's; raise `SignatureError`.
-
-        What came along with it when it was kept comes along again where that may change the answer, and before what
-        the sender names: a revoked certificate must not count because its CA is left out, or is the last of many.
-        """
-        account = self.account
-        jid = bare(sender)
-        own = account.household.of(jid)
-        if own is not None and certificate.fingerprint == own.current.certificate.fingerprint:
-            return self._decide_own(own.current, certificate)
-        ours = own if own is not None and own.includes(certificate.fingerprint) else None
-        try:
-            try:
-                decision = self._judge_signer(jid, certificate, hints, crls, ours)
-            except UntrustedError:
-                before = self._came_before(jid, certificate, ours)
-                if not before:
-                    raise
-            else:
-                by_path = decision.trust is Trust.PKIX
-                if by_path or not (decision.first_use or account.authority.may_know_revoked(crls)):
-                    return decision
-                before = self._came_before(jid, certificate, ours)
-                if not before:
-                    return decision
-            return self._judge_signer(jid, certificate, [*before, *hints], crls, ours)
-        except ChangedCertificateError as error:
-            raise SignatureError(str(error), reason="certificate-changed") from None
-        except UntrustedError as error:
-            raise SignatureError(str(error), reason=error.why) from None
-
-    def _judge_signer(
-        self,
-        jid: str,
-        certificate: ParsedCertificate,
-        hints: Sequence[ParsedCertificate],
-        crls: Sequence[bytes],
-        ours: Succession | None,
-    ) -> Decision:
-        """Judge a certificate; one that was ours before another followed it, by what is said of it since."""
-        account = self.account
-        return account.authority.judge(
-            jid,
-            certificate,
-            hints,
-            at=to_datetime(account.now()),
-            purpose="sign",
-            crls=crls,
-            others=account.peers.of(jid),
-            was_ours=ours is not None,
-        )
-
-    def _came_before(
-        self, jid: str, certificate: ParsedCertificate, ours: Succession | None
-    ) -> Sequence[ParsedCertificate]:
-        """Return what came along with a certificate before; with one of ours, what we send along."""
-        return self.account.peers.chain_of(jid, certificate) if ours is None else ours.current.signer.chain
-
-    def _decide_own(self, own: Identity, certificate: ParsedCertificate) -> Decision:
-        """Judge a copy of what we sent ourselves with the key that we use, as far as the report says it."""
-        try:
-            own.check_validity(to_datetime(self.account.now()))
-            certificate.check_strength()
-            check_usage(certificate.certificate, "sign")
-        except CertificateError as error:
-            raise SignatureError(str(error), reason="untrusted") from None
-        return Decision(Trust.PINNED, (certificate.certificate,))
-
     # ------------------------------------------------------------------ the second step
 
     def release(self, judged: Judged) -> None:
@@ -451,7 +355,7 @@ class Arriving:
             raise _stale(error, content, report) from None
         peers, decision = self.account.peers, signature.decision
         if decision.first_use:  # before it is shown to anybody; if it can't be kept, nothing is
-            self._believe_first(jid, signature.signer.certificate, secret=report.encrypted)
+            self._signers.believe_first(jid, signature.signer.certificate, secret=report.encrypted)
         at = to_datetime(question.received)
         try:
             learned = peers.learn(
@@ -460,24 +364,6 @@ class Arriving:
         except StoreError:  # it was admitted, and would be seen if it came again; the next one teaches
             learned = False
         return Unprotected(content.stanza, dated(report, freshness, "timestamp", "replay"), learned)
-
-    def _believe_first(self, jid: str, certificate: ParsedCertificate, *, secret: bool) -> None:
-        """Keep that a certificate was the first of a JID; raise `SignatureError` if somebody decided otherwise.
-
-        Since it was judged, that is: another process about another certificate, or a person about this one.
-        """
-        if self.account.peers.decide_first_use(jid, certificate.fingerprint):
-            return
-        trust = self.account.authority.decisions(jid).get(certificate.fingerprint)
-        if trust in (Trust.VERIFIED, Trust.PINNED):
-            return
-        if trust is Trust.DISTRUSTED:
-            error = SignatureError(f"the certificate of {jid} is distrusted", reason="distrusted")
-        else:
-            error = SignatureError(f"another certificate of {jid} was first", reason="certificate-changed")
-        if secret:  # nobody is told what was inside (ERRATA E31)
-            error.conceal()
-        raise error
 
     def _check_order(self, sender: JID, timestamp: int, freshness: Freshness) -> None:
         """Refuse presence that is older than the last one: it would undo it (RFC 3863 6, ERRATA E34).

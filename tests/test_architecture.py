@@ -19,7 +19,17 @@ FLOORS = (
     {"errors", "namespaces", "report", "tables", "waiting"},
     {"cms", "media", "stanza", "outer", "freshness"},
     {
-        *("certificates", "policy", "options", "protection", "arriving", "leaving", "reporting", "formats"),
+        *(
+            "certificates",
+            "policy",
+            "options",
+            "protection",
+            "arriving",
+            "signers",
+            "leaving",
+            "reporting",
+            "formats",
+        ),
         *("endpoint", "gateway"),
     },
     {"plugin", "stores", "cli", "xtls", "__init__", "__main__"},

@@ -37,6 +37,7 @@ MODULES: Final = (
     "formats/objenc_envelope",
     "formats/objenc_signed",
     "arriving",
+    "signers",
 )
 #: Files of tests, or directories of them. The others need servers or other programs, or take long.
 TESTS: Final = (

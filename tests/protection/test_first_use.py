@@ -171,10 +171,9 @@ def processes(request, tmp_path, romeo, clock) -> Iterator[tuple[Protection, Pro
 def test_of_two_that_are_judged_at_once_one_is_the_first(pki, sender, processes, juliet, romeo, clock, level):
     first, second = processes
     other = account(pki, end_entity(jid=JULIET.bare), clock, peers=[romeo])
-    one, two = (
-        first.judge(protect(sender, level=level), outer()),
-        second.judge(protect(other, level=level), outer()),
-    )
+    one = first.judge(protect(sender, level=level), outer())
+    clock.pass_seconds(1)  # else it would be the same stanza
+    two = second.judge(protect(other, level=level), outer())
     assert conclude(first, one).report.trust is Trust.TOFU
     with pytest.raises(SignatureError) as caught:
         conclude(second, two)

@@ -25,6 +25,7 @@ from slixmpp_e2e.outer import PAYLOADS
 from slixmpp_e2e.plugin.plugin import E2EPlugin
 from slixmpp_e2e.plugin.stanzas import ReceiveFailure, inner_report_of, report_of
 from slixmpp_e2e.report import SecurityReport
+from slixmpp_e2e.tables import SharedTable
 from tests.accounts import Clock
 from tests.pki import Entity, make_certificate
 from tests.security.replay.wire import READER, date_time, stanza
@@ -191,7 +192,7 @@ class Client:
         """Forget what came before, as if it had not come; only where the store is in memory."""
         arriving = self.plugin.protection._arriving
         arriving._claimed = ClaimedKeys()
-        arriving._presence.__init__(4096)  # type: ignore[misc]
+        arriving._presence = SharedTable(1, 4096, lambda: 0)
         assert isinstance(self.store, MemoryStore)
         self.store._replay = MemoryReplayRecord(started=0)
 
