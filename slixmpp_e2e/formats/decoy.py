@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final, Literal
 
-from slixmpp_e2e.cms.certificates import CertificatePool
+from slixmpp_e2e.cms.certificates import CertificatePool, PreferringPool
 from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_data, sign
 from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
@@ -22,21 +22,23 @@ from slixmpp_e2e.media import mime
 Missed = Literal["header", "half", "signature"]
 
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
-_HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\n"
+_HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\nContent-Transfer-Encoding: binary\r\n\r\n"
 
 
 class Decoy:
     """Spends the time. `signer` is one of ours; nobody is looked up anywhere, as a peer who is known is not."""
 
     def __init__(self, signer: Signer, moment: datetime) -> None:
-        self._pool = CertificatePool([signer.certificate])
+        # found as a signer is whose certificate was learned
+        learned = CertificatePool(look_up=lambda _identifier: (signer.certificate.der,))
+        self._pool = PreferringPool(learned, lambda: (signer.certificate,))
         self._key = signer.certificate.public_key
         self._whole = sign(b"a sample", signer, signing_time=moment, detached=True, certificates=False)
         self._half = certificates_only(())
         self._signed = parse_signed_data(self._whole)
 
     def __len__(self) -> int:
-        return self._pool.size()
+        return self._pool.pool.size()
 
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
