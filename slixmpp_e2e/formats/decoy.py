@@ -22,7 +22,10 @@ from slixmpp_e2e.media import mime
 Missed = Literal["header", "half", "signature"]
 
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
-_HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+_HEADER: Final = (
+    b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n"
+    b"Content-Transfer-Encoding: binary\r\n\r\n"
+)
 
 
 class Decoy:
