@@ -258,11 +258,10 @@ class Protection:
 
     def forget_inclusion(self, jid: JID) -> None:
         """Send our certificate again with the next stanza: the peer may not have it."""
-        name = (
-            jid.bare
-        )  # what is remembered is prepared already; parsing thousands of JIDs would take milliseconds
+        # what is remembered is prepared already; parsing thousands of JIDs would take milliseconds
+        name = jid.bare
         for inclusion in self._inclusions:
-            if inclusion[1].startswith(name) and inclusion[1].partition("/")[0] == name:
+            if inclusion[1].partition("/")[0] == name:
                 self._inclusions.pop(inclusion)
 
     # ------------------------------------------------------------------ arriving

@@ -51,10 +51,10 @@ log = logging.getLogger(__name__)
 
 _LEAST_SIZE: Final = 10_000
 _CARBONS_PRIVATE: Final = "{urn:xmpp:carbons:2}private"
-#: The hints about archives (XEP-0334 4).
 _HINT: Final = f"{{{HINTS}}}"
 _STORE: Final = f"{_HINT}store"
 _NO_STORE: Final = f"{_HINT}no-store"
+#: The hints about archives (XEP-0334 4).
 _KEEPING: Final = frozenset({_STORE, _NO_STORE, f"{_HINT}no-permanent-store"})
 _ENCRYPTION: Final = f"{{{EME}}}encryption"
 _ENCRYPTING: Final = frozenset({Level.REQUIRED, Level.ENCRYPT_UNSIGNED})
@@ -207,8 +207,9 @@ class Outbound:
         slixmpp answers a handler's exception so; the id is that of the inner stanza, which the peer's
         server never saw.
         """
-        identifier = self.exchanges.outer_id(stanza["to"], stanza["from"], stanza["id"])
-        clear = self.policy.level(to_of(stanza), kind_of(stanza)) is Level.OFF if stanza["to"].bare else True
+        to = to_of(stanza)
+        identifier = self.exchanges.outer_id(to, stanza["from"], stanza["id"])
+        clear = self.policy.level(to, kind_of(stanza)) is Level.OFF if to.bare else True
         if identifier is None and clear and level_of(stanza) is None:
             return stanza
         error = new_stanza(self.xmpp, kind_of(stanza))

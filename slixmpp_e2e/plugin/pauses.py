@@ -67,10 +67,8 @@ class Pauses:
         """Park a stanza, or have it reported; what makes a session is part of the one that ended. Never raises."""
         try:
             if is_sealed(stanza):
-                if not isinstance(stanza, Iq) or type_of(stanza) in {
-                    "get",
-                    "set",
-                }:  # else nobody waits for it here
+                is_missed = not isinstance(stanza, Iq) or type_of(stanza) in {"get", "set"}
+                if is_missed:  # nobody waits for a response here
                     self._report(stanza, LocalError("the session ended before the protected stanza left"))
             elif not makes_session(stanza):
                 self.parking.hold(stanza)

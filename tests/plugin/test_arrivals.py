@@ -15,7 +15,7 @@ from slixmpp_e2e.freshness import Admission
 from slixmpp_e2e.plugin import lanes
 from tests.certificates.building import with_key_identifier_of
 from tests.patience import SlowKey, WaitedFor
-from tests.plugin.test_filters import Filtered, carry
+from tests.plugin.test_filters import Filtered, Transport, carry
 from tests.server.clients import Inbox
 from tests.server.protected import PKI, make_pki
 
@@ -49,22 +49,6 @@ class Held(WaitedFor):
     async def decide_first_use(self, jid: str, fingerprint: bytes) -> None:
         await self.may_decide.wait()
         await super().decide_first_use(jid, fingerprint)
-
-
-class Transport:
-    """What slixmpp holds of its connection."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pause_reading(self) -> None:
-        self.told.append("pause")
-
-    def resume_reading(self) -> None:
-        self.told.append("resume")
-
-    def abort(self) -> None:
-        pass
 
 
 class Receiver(Filtered):

@@ -11,6 +11,7 @@ from slixmpp.exceptions import IqError
 from slixmpp_e2e.plugin.reading import MOST_QUEUED
 from slixmpp_e2e.plugin.stanzas import mark_sealed
 from slixmpp_e2e.plugin.turns import Turns
+from tests.plugin.test_filters import Transport
 from tests.server.clients import new_client
 from tests.server.protected import PKI, Failures, introduce, make_pki, protect
 
@@ -24,24 +25,15 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return make_pki(tmp_path_factory.mktemp("pki"))
 
 
-class Wire:
+class Wire(Transport):
     """A connection that takes what is written."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.written: list[bytes] = []
-        self.told: list[str] = []
 
     def write(self, data: bytes) -> None:
         self.written.append(data)
-
-    def pause_reading(self) -> None:
-        self.told.append("pause")
-
-    def resume_reading(self) -> None:
-        self.told.append("resume")
-
-    def abort(self) -> None:
-        pass
 
 
 class Held(Turns):
