@@ -233,11 +233,28 @@ class Reader:
             found.append(Reader(self._data, start, self._at))
         return found
 
+    def pairs(self, first: int, second: int, *, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return all that is left: SEQUENCEs of two values, each of them whole; more than `limit` is an error."""
+        found: list[tuple[bytes, bytes]] = []
+        end = self._end
+        while self._at < end:
+            if len(found) == limit:
+                raise ASN1Error(f"more than {limit} values")
+            self._at, self._end = self._next(SEQUENCE), self._at
+            found.append((self.element(first), self.element(second)))
+            self.finish()
+            self._end = end
+        return found
+
     def integer(self, *, maximum: int = 1 << 64) -> int:
         """Return a non-negative INTEGER."""
+        data, at = self._data, self._at
+        if at + 3 <= self._end and data[at] == INTEGER and data[at + 1] == 1 and data[at + 2] < 0x80:
+            value = data[at + 2]  # the versions: no call
+            if value <= maximum:
+                self._at = at + 3
+                return value
         contents = self.contents(INTEGER)
-        if len(contents) == 1 and contents[0] < 0x80 and contents[0] <= maximum:  # the versions
-            return contents[0]
         value = int.from_bytes(contents, "big", signed=True)
         if not 0 <= value <= maximum or len(contents) != value.bit_length() // 8 + 1:  # X.690 8.3.2
             raise ASN1Error("a number out of range, or longer than it needs to be")

@@ -179,7 +179,7 @@ class CertificatePool:
         certificates: Iterable[ParsedCertificate] = (),
         *,
         capacity: int = 1024,
-        look_up: Callable[[bytes], Iterable[bytes]] = lambda _identifier: (),
+        look_up: Callable[[bytes], Iterable[bytes]] | None = None,
     ) -> None:
         self._parsed: Recent[bytes, ParsedCertificate | None] = Recent(capacity)
         self._known: dict[bytes, list[ParsedCertificate]] = {}
@@ -214,6 +214,8 @@ class CertificatePool:
     def find(self, identifier: bytes) -> tuple[ParsedCertificate, ...]:
         """Return the known certificates that an identifier means."""
         known = tuple(self._known.get(identifier, ()))
+        if self._look_up is None:
+            return known
         found = self._found.get(identifier)
         if found is None:
             found = tuple(self._look_up(identifier))

@@ -176,9 +176,9 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
 def _read_content_info(whole: Reader) -> EnvelopedData:
     outer = whole.enter()
     kind = outer.element(OID)
-    if kind not in {ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA}:
-        raise ASN1Error("another content type")
     authenticated = kind == ID_AUTH_ENVELOPED_DATA
+    if not authenticated and kind != ID_ENVELOPED_DATA:
+        raise ASN1Error("another content type")
     fields = outer.explicit(0)
     outer.finish()
     fields.integer(maximum=4)

@@ -242,28 +242,34 @@ class SignedData(NamedTuple):
         assert signed is not None
         if not self.signer_infos:
             raise SignatureError("there is no signature", reason="unsigned")
-        embedded = [found for der in self.certificates if (found := pool.parse(der)) is not None]
+        embedded = self._embedded(pool) if self.certificates else []
         budget = _MAX_VERIFICATIONS
         signers = []
         for info in self.signer_infos:
             if info.scheme.digest.weak and not allow_sha1:
                 raise SignatureError("signed with SHA-1", reason="weak")
             digest = info.scheme.digest.attribute_value(info.scheme.digest.digest(signed))
-            candidates = [known for known in embedded if known.answers_to(info.identifier)]
-            candidates += [known for known in pool.find(info.identifier) if known not in candidates]
+            candidates: Sequence[ParsedCertificate] = pool.find(info.identifier)
+            if embedded:  # what came along first: others may bear the same key identifier
+                along = [known for known in embedded if known.answers_to(info.identifier)]
+                candidates = along + [known for known in candidates if known not in along]
             if not candidates:
                 raise SignatureError("the signer's certificate is not known", reason="unknown-signer")
             if not budget:
                 raise SignatureError("too many certificates to try", reason="invalid")
-            candidates = candidates[:budget]  # what came along first: others may bear the same key identifier
+            candidates = candidates[:budget]
             budget -= len(candidates)
             signers.append(_verify(info, candidates))
             # after the signature, so that a wrong digest takes no less time (see `enveloped_data`)
             if info.attributes[MESSAGE_DIGEST] != digest:
                 raise SignatureError("the content is not the one that was signed", reason="invalid")
-        if not all(means_signer(each.attributes, each.certificate.der) for each in signers):
-            raise SignatureError("the signer means another certificate", reason="invalid")
+        for signer in signers:
+            if not means_signer(signer.attributes, signer.certificate.der):
+                raise SignatureError("the signer means another certificate", reason="invalid")
         return signed, signers[0]
+
+    def _embedded(self, pool: SignerPool) -> list[ParsedCertificate]:
+        return [found for der in self.certificates if (found := pool.parse(der)) is not None]
 
     def check_listed(self, signer: VerifiedSigner) -> None:
         """Raise `SignatureError` if the signer lists what comes along, and this is not it.
@@ -388,10 +394,7 @@ def _read_signer_info(fields: Reader) -> SignerInfo:
 
 def _read_attributes(fields: Reader) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for attribute in fields.each(limit=_MAX_ATTRIBUTES):
-        kind = attribute.element(OID)
-        values = attribute.element(SET)
-        attribute.finish()
+    for kind, values in fields.pairs(OID, SET, limit=_MAX_ATTRIBUTES):
         if kind in found:
             raise ASN1Error("a signed attribute twice")
         found[kind] = values
