@@ -135,7 +135,11 @@ class Soak:
         names = sorted(self.intervals[-1].sizes)
         sizes = [name for name in names if any(each.sizes[name] for each in self.intervals)]
         rows = tuple(_row(each, sizes) for each in self.intervals)
-        columns = ("messages", "a second", "resident MB", "blocks", "traced kB", "late ms", "own ms", *sizes)
+        columns = (
+            *("messages", "a second", "resident MB", "in C MB", "idle MB"),
+            *("blocks", "traced kB", "late ms", "own ms"),
+            *sizes,
+        )
         notes = (
             f"{self.sent:,} messages sent, {self.arrived:,} arrived: "
             + ", ".join(f"{count} {what}" for what, count in self.wrong.items())
@@ -150,6 +154,8 @@ def _row(interval: Interval, sizes: list[str]) -> tuple[str, ...]:
         f"{interval.messages:,}",
         f"{interval.messages / interval.seconds:,.0f}",
         f"{memory.resident / 1e6:.1f}",
+        f"{memory.allocated / 1e6:.1f}",
+        f"{memory.idle / 1e6:.1f}",
         f"{memory.blocks:,}",
         "" if memory.traced is None else f"{memory.traced / 1e3:,.0f}",
         f"{interval.late.wall * 1e3:.0f}",
