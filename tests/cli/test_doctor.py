@@ -256,6 +256,20 @@ class TestRevocation:
         off = examine(*OWN, *ANCHORS, "--peer-certificates", "romeo.crt", "--revocation", "off")
         assert problems(off[1]) == []
 
+    def test_nobody_is_told_to_pin_who_was_revoked(self, run, pki):
+        arguments = (*OWN, *ANCHORS, *self.CRLS, "--peer-certificates", "romeo.crt")
+        now = ("--now", f"{MOMENT:%Y-%m-%dT%H:%M:%SZ}")
+        kept = store()
+        kept.add_certificate(ROMEO, (pki["romeo"].der, pki.intermediate.der))
+        kept.close()
+        self.write(pki, pki["romeo"])
+        output = run("doctor", *arguments, *now)[1]
+        assert "nor would it be if it were pinned" in output
+        assert "Ask for another one." in output
+        assert "trust pin" not in output
+        self_signed(pki, "romeo", ROMEO)
+        assert "trust pin" in run("doctor", *arguments, *now)[1]
+
     def test_a_list_in_the_store_that_is_late_is_named_unless_its_ca_has_one_in_a_file(self, examine, pki):
         late = MOMENT - timedelta(days=1)
         self.keep(pki, revocation_list(pki.intermediate, until=late))

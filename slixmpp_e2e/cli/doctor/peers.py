@@ -70,7 +70,9 @@ def _check_peer(
         "peer_certificates",
         f"{shown(jid)} is not believed: {found}",
         "It is not used. If it is the right one, pin it after comparing the fingerprint: "
-        "`slixmpp-e2e trust pin JID FILE`; if it is expired, ask for the new one.",
+        "`slixmpp-e2e trust pin JID FILE`; if it is expired, ask for the new one."
+        if found.why == "untrusted"
+        else "It is not used, nor would it be if it were pinned: ask for another one.",
     )
 
 

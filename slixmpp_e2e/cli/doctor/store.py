@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from slixmpp_e2e.certificates.store import MemoryStore, Store
-from slixmpp_e2e.certificates.trust import Authority, Decision
+from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cli.arguments import shown
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cli.doctor.own import check_permissions
@@ -163,7 +163,7 @@ def _check_believed(
 ) -> None:
     """Name the peers none of whose valid certificates is believed, but those whom somebody distrusts."""
     pool = CertificatePool()
-    refused: dict[str, str] = {}
+    refused: dict[str, UntrustedError] = {}
     believed = set()
     for each in valid:
         if each.jid in believed or each.decision is Trust.DISTRUSTED:
@@ -173,13 +173,17 @@ def _check_believed(
         if isinstance(found, Decision):
             believed.add(each.jid)
         else:
-            refused.setdefault(each.jid, str(found))
+            refused.setdefault(each.jid, found)
     for jid in sorted(refused.keys() - believed):
         findings.warning(
             "store",
             f"no certificate in it is believed to be that of {shown(jid)}: {refused[jid]}",
-            "Nothing is encrypted to it, and what it signs is refused. Ask for another one; or, after comparing the "
-            f"fingerprint, `slixmpp-e2e trust pin {shlex.quote(jid)} FINGERPRINT`.",
+            "Nothing is encrypted to it, and what it signs is refused. Ask for another one"
+            + (
+                f"; or, after comparing the fingerprint, `slixmpp-e2e trust pin {shlex.quote(jid)} FINGERPRINT`."
+                if refused[jid].why == "untrusted"
+                else "."
+            ),
         )
     if believed and not refused.keys() - believed:
         findings.ok("store", f"peers with a certificate in it that is believed: {len(believed)}")
