@@ -12,6 +12,7 @@ from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import CertificatePoliciesOID
 from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.certificates import UNREADABLE
@@ -110,7 +111,9 @@ class SignedBy:
 class CertificatePolicy:
     """The signer's certificate was issued under this policy OID (RFC 5280 4.2.1.4), by a CA of a validated path.
 
-    It is what the issuer wrote into this certificate; that the CAs above allow the policy is **not** checked.
+    Its issuer wrote it into this certificate, and no CA between it and the anchor is restricted to other policies. A
+    CA that says nothing of policies may issue under any, unlike in RFC 5280 6.1: name it, too (`SignedBy`), where
+    several CAs below one anchor are not to be believed alike. Policy mappings are **not** followed.
     """
 
     def __init__(self, dotted: str) -> None:
@@ -119,16 +122,26 @@ class CertificatePolicy:
     def verify(self, report: SecurityReport | None) -> None:
         """See `Condition`."""
         chain = _authenticated(report).chain
-        if len(chain) < 2 or self._policy not in _policies(chain[0]):
+        if len(chain) < 2 or self._policy not in (_policies(chain[0]) or ()):
             raise ConditionError(
                 f"the certificate was not issued under the policy {self._policy.dotted_string}"
             )
+        for authority in chain[1:-1]:
+            allowed = _policies(authority)
+            if allowed is not None and allowed.isdisjoint({self._policy, CertificatePoliciesOID.ANY_POLICY}):
+                raise ConditionError(
+                    f"{authority.subject.rfc4514_string()} may not issue under the policy "
+                    f"{self._policy.dotted_string}"
+                )
 
 
-def _policies(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
+def _policies(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier] | None:
+    """Return the policies that a certificate lists; None where it says nothing of policies."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.CertificatePolicies).value
-    except (x509.ExtensionNotFound, *UNREADABLE):
+    except x509.ExtensionNotFound:
+        return None
+    except UNREADABLE:
         return frozenset()
     return frozenset(each.policy_identifier for each in found)
 

@@ -136,6 +136,21 @@ class RevocationList:
         return Entry(found.revocation_date_utc, reason.value)
 
 
+def takes_the_place(der: bytes, kept: bytes) -> bool:
+    """Tell whether a list may replace one of the same signer and scope that a store keeps: not if that is newer.
+
+    Who asks has verified it, but need not know what other processes have kept. What can't be read any more goes.
+    """
+    try:
+        age = RevocationList.from_der(kept).age
+    except CertificateError:
+        return True
+    try:
+        return RevocationList.from_der(der).age >= age
+    except CertificateError:
+        return False
+
+
 #: All reasons: a certificate is good when lists that cover them all don't name it.
 ALL_REASONS: Final = _REASONS
 

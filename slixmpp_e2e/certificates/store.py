@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from slixmpp_e2e.certificates.revocation_list import takes_the_place
 from slixmpp_e2e.certificates.sharing import first_to_go
 from slixmpp_e2e.cms.asn1 import Reader
 from slixmpp_e2e.cms.certificates import read_certificate
@@ -118,8 +119,9 @@ class Store(ReplayRecord, Protocol):
         """Take a decision back."""
 
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
-        """Keep a revocation list instead of what the key had; which of them is newer, the caller knows.
+        """Keep a revocation list instead of what the key had, unless that is newer (`takes_the_place`).
 
+        Another process may have kept it, so it is looked at in one step with the rest.
         Keys are the same if their first `LIST_KEY` octets are. No more than `REVOCATION_LISTS`: `list_to_go` says
         which one goes. Nothing about it is verified here.
         """
@@ -241,6 +243,9 @@ class MemoryStore:
 
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`."""
+        _, before = self._revocation_lists.get(key[:LIST_KEY], (b"", b""))
+        if not takes_the_place(der, before):
+            return
         self._revocation_lists.pop(key[:LIST_KEY], None)
         self._revocation_lists[key[:LIST_KEY]] = key, der
         if len(self._revocation_lists) > REVOCATION_LISTS:

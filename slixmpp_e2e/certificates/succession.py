@@ -32,10 +32,13 @@ class Succession:
         self._following.append(identity)
 
     def advance(self, at: datetime) -> bool:
-        """Let the newest identity that is valid by now be the current one; return whether it is another."""
+        """Let the newest identity that is valid now be the current one; return whether it is another.
+
+        One that ended before its turn came is passed over.
+        """
         for number in range(len(self._following) - 1, -1, -1):
             found = self._following[number]
-            if found.certificate.valid_from <= at:
+            if found.certificate.valid_from <= at <= found.certificate.valid_until:
                 del self._following[: number + 1]
                 self.current = found
                 return True

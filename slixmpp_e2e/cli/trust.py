@@ -184,7 +184,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         before = known[fingerprint].decision
         _refuse_distrusted(jid, before)
         store.decide(jid, fingerprint, Trust.VERIFIED)
+        left = store.decisions(jid)
     _say(jid, fingerprint, before, Trust.VERIFIED)
+    _note_unpinned(jid, before, left.values())
     return 0
 
 
@@ -209,6 +211,13 @@ def _pin(arguments: argparse.Namespace) -> int:
         known = {each.fingerprint for each in known_certificates(store, jid) if each.certificate}
     for fingerprint in fingerprints:
         _say(jid, fingerprint, before.get(fingerprint), Trust.PINNED)
+    for other in sorted(before.keys() - set(fingerprints)):
+        if before[other] in {Trust.PINNED, Trust.VERIFIED}:
+            print(
+                f"Note: one of {shown(jid)} that was {before[other]} before is believed as well, until "
+                f"`slixmpp-e2e trust forget`: {grouped(other)}",
+                file=sys.stderr,
+            )
     if not known.issuperset(fingerprints):
         print(f"Note: no certificate of {shown(jid)} with this fingerprint is known yet.", file=sys.stderr)
     return 0
@@ -270,7 +279,7 @@ def _note_unpinned(jid: str, before: Trust | None, left: Collection[Trust]) -> N
     if before is Trust.PINNED and Trust.PINNED not in left:
         print(
             f"Note: for {shown(jid)} nothing is pinned any more in this store: another certificate may be believed "
-            "by its path, or as the first one, if the plugin's options say so.",
+            "by its path, or, if nothing else is decided, as the first one, if the plugin's options say so.",
             file=sys.stderr,
         )
 

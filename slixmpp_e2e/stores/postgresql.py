@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
+from slixmpp_e2e.certificates.revocation_list import takes_the_place
 from slixmpp_e2e.certificates.shared_store import Known
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
@@ -267,6 +268,11 @@ class PostgreSQLStore:
             await connection.execute(schemas.LOCK_LISTS)
             same = hashlib.sha256(key[:LIST_KEY]).digest()
             owners = key[LIST_KEY:][:_OWNERS]
+            before = await connection.fetch(
+                "SELECT list FROM revocation_list WHERE substr(key, 1, 32) = $1", same
+            )
+            if not all(takes_the_place(der, each["list"]) for each in before):
+                return
             await connection.execute("DELETE FROM revocation_list WHERE substr(key, 1, 32) = $1", same)
             await connection.execute(
                 "INSERT INTO revocation_list (key, list) VALUES ($1, $2)", same + owners, der

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from slixmpp_e2e.certificates.revocation_list import takes_the_place
 from slixmpp_e2e.certificates.store import (
     CERTIFICATES_FOUND,
     CERTIFICATES_PER_JID,
@@ -344,9 +345,13 @@ class SQLiteStore:
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`."""
         with self._transaction():
-            self._connection.execute(
-                "DELETE FROM revocation_list WHERE substr(key, 1, ?) = ?", (LIST_KEY, key[:LIST_KEY])
-            )
+            same = LIST_KEY, key[:LIST_KEY]
+            before = self._connection.execute(
+                "SELECT list FROM revocation_list WHERE substr(key, 1, ?) = ?", same
+            ).fetchall()
+            if not all(takes_the_place(der, self._octets(each)) for (each,) in before):
+                return
+            self._connection.execute("DELETE FROM revocation_list WHERE substr(key, 1, ?) = ?", same)
             self._connection.execute("INSERT INTO revocation_list (key, list) VALUES (?, ?)", (key, der))
             kept = self._connection.execute("SELECT id, key FROM revocation_list ORDER BY id").fetchall()
             while len(kept) > REVOCATION_LISTS:

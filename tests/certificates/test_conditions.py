@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import CertificatePoliciesOID
 
 from slixmpp_e2e import (
     AllOf,
@@ -114,6 +115,27 @@ class TestCertificatePolicy:
     def test_without_a_path_anybody_could_have_said_it(self, from_hardware):
         alone = replace(from_hardware, trust=Trust.VERIFIED, chain=from_hardware.chain[:1])
         assert failures(CertificatePolicy(HARDWARE), alone)
+
+    @pytest.mark.parametrize(
+        ("allowed", "holds"),
+        [
+            (["1.2.3"], False),
+            (["1.2.3", HARDWARE], True),
+            ([CertificatePoliciesOID.ANY_POLICY.dotted_string], True),
+        ],
+    )
+    def test_a_ca_that_is_restricted_to_other_policies_can_not_say_it(
+        self, from_hardware, pki: PKI, allowed, holds
+    ):
+        listed = [x509.PolicyInformation(x509.ObjectIdentifier(each), None) for each in allowed]
+        between = authority("Department CA", x509.CertificatePolicies(listed), issuer=pki.root)
+        chain = (from_hardware.chain[0], between.certificate, pki.root.certificate)
+        restricted = replace(from_hardware, chain=chain)
+        if holds:
+            CertificatePolicy(HARDWARE).verify(restricted)
+        else:
+            (said,) = failures(CertificatePolicy(HARDWARE), restricted)
+            assert "Department CA" in said
 
     def test_a_certificate_that_says_nothing_was_issued_under_none(self, report):
         assert failures(CertificatePolicy(HARDWARE), report)

@@ -51,6 +51,17 @@ def test_of_several_the_newest_that_is_valid_counts_and_later_ones_keep_waiting(
     assert succession.current is fourth
 
 
+def test_one_that_ended_meanwhile_keeps_no_valid_one_from_following():
+    first, second = own(ends=MOMENT + 5 * DAY), own(begins=MOMENT + DAY)
+    third = own(begins=MOMENT + 2 * DAY, ends=MOMENT + 3 * DAY)
+    succession = Succession(first)
+    for each in (second, third):
+        succession.add(each, MOMENT)
+    assert succession.advance(MOMENT + 9 * DAY)  # nothing was sent for a while
+    assert succession.current is second
+    assert not succession.advance(MOMENT + 9 * DAY)
+
+
 def test_all_of_them_are_ours():
     first, second = own(), own(begins=MOMENT + DAY)
     succession = Succession(first)

@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from slixmpp_e2e.certificates.issue import self_signed_certificate
+from slixmpp_e2e.certificates.revocation_list import RevocationList
+from slixmpp_e2e.certificates.verified_lists import kept_as
 from slixmpp_e2e.cli.doctor.certificate import span
 from slixmpp_e2e.cli.encoding import encode_certificates
 from slixmpp_e2e.cms.certificates import ParsedCertificate
@@ -236,6 +238,47 @@ class TestRevocation:
         _, found = examine(*OWN, *ANCHORS, *self.CRLS, "--revocation", "hard")
         assert "whether it was revoked is" in text_of(found, "warning", "certificate")
 
+    def keep(self, pki, der):
+        kept = store()
+        kept.add_revocation_list(kept_as(pki.intermediate.certificate, RevocationList.from_der(der)), der)
+        kept.close()
+
+    def test_lists_that_the_store_keeps_count_as_they_do_in_the_plugin(self, examine, pki):
+        self.keep(pki, revocation_list(pki.intermediate, pki["juliet"], pki["romeo"]))
+        kept = store()
+        kept.add_certificate(ROMEO, (pki["romeo"].der, pki.intermediate.der))
+        kept.close()
+        _, found = examine(*OWN, *ANCHORS, "--peer-certificates", "romeo.crt")
+        assert "revocation lists: 1" in " ".join(text for _, subject, text in found if subject == "store")
+        assert text_of(found, "error", "certificate") == "it was revoked"
+        assert "revoked" in text_of(found, "warning", "peer_certificates")
+        assert "revoked" in text_of(found, "warning", "store")
+        off = examine(*OWN, *ANCHORS, "--peer-certificates", "romeo.crt", "--revocation", "off")
+        assert problems(off[1]) == []
+
+    def test_nobody_is_told_to_pin_who_was_revoked(self, run, pki):
+        arguments = (*OWN, *ANCHORS, *self.CRLS, "--peer-certificates", "romeo.crt")
+        now = ("--now", f"{MOMENT:%Y-%m-%dT%H:%M:%SZ}")
+        kept = store()
+        kept.add_certificate(ROMEO, (pki["romeo"].der, pki.intermediate.der))
+        kept.close()
+        self.write(pki, pki["romeo"])
+        output = run("doctor", *arguments, *now)[1]
+        assert "nor would it be if it were pinned" in output
+        assert "Ask for another one." in output
+        assert "trust pin" not in output
+        self_signed(pki, "romeo", ROMEO)
+        assert "trust pin" in run("doctor", *arguments, *now)[1]
+
+    def test_a_list_in_the_store_that_is_late_is_named_unless_its_ca_has_one_in_a_file(self, examine, pki):
+        late = MOMENT - timedelta(days=1)
+        self.keep(pki, revocation_list(pki.intermediate, until=late))
+        _, found = examine(*OWN, *ANCHORS)
+        assert f"should have been replaced on {late:%Y-%m-%d}" in text_of(found, "warning", "store")
+        assert problems(examine(*OWN, *ANCHORS, "--revocation", "off")[1]) == []
+        self.write(pki, number=2)
+        assert problems(examine(*OWN, *ANCHORS, *self.CRLS)[1]) == []
+
     @pytest.mark.parametrize("content", [None, b"nothing"])
     def test_a_list_that_can_not_be_read_is_an_error(self, examine, content):
         if content is not None:
@@ -367,10 +410,27 @@ class TestStore:
         _, found = examine(*OWN, *ANCHORS, at=later)
         assert f"the certificate of {ROMEO} is expired" in text_of(found, "warning", "store")
         kept.add_certificate(ROMEO, (renewed.der,))
+        kept.decide(ROMEO, renewed.fingerprint, Trust.VERIFIED)
         assert problems(examine(*OWN, *ANCHORS, at=later)[1]) == []
         kept.decide(ROMEO, expired.fingerprint, Trust.PINNED)
         _, found = examine(*OWN, *ANCHORS, at=later)
         assert f"the pinned certificate of {ROMEO} is expired" in text_of(found, "warning", "store")
+        kept.close()
+
+    def test_peers_none_of_whose_certificates_is_believed_are_named(self, examine, pki):
+        kept = store()
+        stranger = self_signed(pki, "romeo", ROMEO)
+        kept.add_certificate(ROMEO, (stranger.der,))
+        _, found = examine(*OWN, *ANCHORS)
+        assert f"believed to be that of {ROMEO}" in text_of(found, "warning", "store")
+        kept.add_certificate(ROMEO, (pki["romeo"].der, pki.intermediate.der))
+        _, found = examine(*OWN, *ANCHORS)
+        assert problems(found) == []
+        assert ("ok", "store", "peers with a certificate in it that is believed: 1") in found
+        kept.decide(ROMEO, pki["romeo"].parsed.fingerprint, Trust.DISTRUSTED)
+        assert problems(examine(*OWN, *ANCHORS)[1]) == [("warning", "store")]
+        kept.decide(ROMEO, stranger.fingerprint, Trust.DISTRUSTED)  # somebody knows that already
+        assert problems(examine(*OWN, *ANCHORS)[1]) == []
         kept.close()
 
     def test_our_own_certificate_distrusted_is_named(self, examine, pki):

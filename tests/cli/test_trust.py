@@ -273,6 +273,21 @@ class TestDeciding:
         assert "Note:" not in run("trust", command, JULIET, print_, *STORE)[2]
         assert "nothing is pinned any more" in run("trust", command, JULIET, "ab" * 32, *STORE)[2]
 
+    def test_who_is_verified_is_no_longer_pinned_and_told_so(self, run, print_):
+        run("trust", "pin", JULIET, "juliet.crt", *STORE)
+        code, _, errors = run("trust", "verify", JULIET, print_, *STORE)
+        assert (code, "nothing is pinned any more" in errors) == (0, True)
+        assert "Note:" not in run("trust", "verify", JULIET, print_, *STORE)[2]
+
+    def test_others_that_are_believed_beside_the_pinned_one_are_named(self, run, print_):
+        assert "Note: one of" not in run("trust", "pin", JULIET, "juliet.crt", *STORE)[2]
+        assert "Note: one of" not in run("trust", "pin", JULIET, print_, *STORE)[2]
+        run("trust", "verify", JULIET, print_, *STORE)
+        errors = run("trust", "pin", JULIET, "ab" * 32, *STORE)[2]
+        assert "that was verified before is believed as well" in errors
+        run("trust", "distrust", JULIET, print_, *STORE)
+        assert "Note: one of" not in run("trust", "pin", JULIET, "ab" * 32, *STORE)[2]
+
 
 class TestFile:
     @pytest.fixture

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from slixmpp_e2e.stores.sqlite import SQLiteStore
-from tests.stores.writer import SIZES, admit, chain, digest, peer, trust
+from tests.stores.writer import SIZES, admit, chain, digest, list_key, peer, revocation_list, trust
 
 KILLS = {"fuzz": 600, "minutes": 100}.get(os.environ.get("HYPOTHESIS_PROFILE", ""), 8)
 ROOT = Path(__file__).parents[2]
@@ -76,12 +76,27 @@ def check_certificates(store: SQLiteStore, said: dict[str, list[int]], last: int
     return {*said["kept"], *(number for number in (last, last + 1) if chain(number) in at_the_end)}
 
 
+def check_revocation_lists(store: SQLiteStore, listed: dict[bytes, int], last: int) -> None:
+    """Each CA's is the last that was acknowledged, whole; what was going on at the end may be there as well.
+
+    `listed` has the number of the last by CA, and learns what is there.
+    """
+    before = {*listed.values()}
+    possible = {revocation_list(number): number for number in (*before, last, last + 1)}
+    found = {list_key(number): number for number in (possible[each] for each in store.revocation_lists())}
+    assert len(found) == len(list(store.revocation_lists()))
+    for key, number in listed.items():
+        assert found[key] >= number
+    listed |= found
+
+
 def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(tmp_path):
     chance = random.Random(os.environ.get("E2E_SEED", "1"))
     path = tmp_path / "store.db"
     admitted: list[int] = []
     decided: set[int] = set()
     kept: set[int] = set()
+    listed: dict[bytes, int] = {}
     first = writes = 0
     for kill in range(KILLS):
         if kill % 4 == 3:  # while it starts, opens the file, or checks it
@@ -98,6 +113,8 @@ def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(t
         check_replay_record(store, said["admitted"])
         decided |= check_decisions(store, said, last)
         kept |= check_certificates(store, said, last)
+        listed |= {list_key(number): number for number in said["listed"]}
+        check_revocation_lists(store, listed, last)
         admitted += said["admitted"]
         first = (last + 12) // 10 * 10
         store.close()
@@ -107,6 +124,7 @@ def test_what_was_acknowledged_is_there_after_a_kill_and_nothing_is_half_there(t
     assert all(admit(store, number) for number in admitted)
     assert all(store.decisions(peer(number)).get(digest(number)) is trust(number) for number in decided)
     assert all(chain(number) in store.certificates(peer(number)) for number in kept)
+    assert {*store.revocation_lists()} == {revocation_list(number) for number in listed.values()}
     store.close()
     print(f"{KILLS} processes were killed; {writes:,} acknowledged writes are there")
 

@@ -15,6 +15,7 @@ from slixmpp_e2e.certificates.store import (
 )
 from slixmpp_e2e.cms.asn1 import octet_string
 from slixmpp_e2e.report import Trust
+from tests.certificates.building import revocation_list
 from tests.pki import Entity, make_certificate
 
 JULIET, ROMEO = "juliet@example.com", "romeo@example.net"
@@ -193,6 +194,18 @@ class TestRevocationLists:
         for number in range(6):
             store.add_revocation_list(b"%032d" % number + root + evil + b"%016d" % number, b"%d" % number)
         assert list(store.revocation_lists()) == [b"company's", b"3", b"4", b"5"]
+
+    def test_a_newer_one_that_another_process_has_kept_is_not_replaced(self, store, pki):
+        key = b"a" * 32
+        new, old = (revocation_list(pki.root, number=number) for number in (7, 6))
+        for each in (new, old, b"none"):
+            store.add_revocation_list(key + b"c" * 16, each)
+        assert list(store.revocation_lists()) == [new]
+        newer = revocation_list(pki.root, number=8)
+        store.add_revocation_list(key, newer)
+        assert list(store.revocation_lists()) == [newer]
+        store.add_revocation_list(b"b" * 32, old)  # another CA's, or for another scope
+        assert list(store.revocation_lists()) == [newer, old]
 
     def test_whose_a_list_is_does_not_make_it_another(self, store):
         store.add_revocation_list(b"a" * 32, b"of an earlier version")

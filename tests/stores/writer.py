@@ -2,8 +2,9 @@
 
 Where PATH is a directory, it makes a new file there for each number, decides something, and says `made`. Else:
 
-Round by round from number FIRST on it takes in a stanza, decides something, keeps a certificate, and every fifth
-time takes a decision back. After each call it prints one line, `<what> <number>`: then the call has returned.
+Round by round from number FIRST on it takes in a stanza, decides something, keeps a certificate and a revocation
+list, and every fifth time takes a decision back. After each call it prints one line, `<what> <number>`: then the call
+has returned.
 """
 
 import os
@@ -43,6 +44,16 @@ def chain(number: int) -> Chain:
     return tuple(octet_string(b"%d " % each * 900) for each in (number, -number))
 
 
+def list_key(number: int) -> bytes:
+    """Return whose revocation list it is: there are three CAs."""
+    return b"%032d" % (number % 3)
+
+
+def revocation_list(number: int) -> bytes:
+    """Return a revocation list; as long as several pages."""
+    return octet_string(b"list %d " % number * 900)
+
+
 def trust(number: int) -> Trust:
     """Return what is decided."""
     return KINDS[number % len(KINDS)]
@@ -75,6 +86,8 @@ def main(path: Path, first: int) -> None:
         say("decided", number)
         store.add_certificate(peer(number), chain(number))
         say("kept", number)
+        store.add_revocation_list(list_key(number), revocation_list(number))
+        say("listed", number)
         if number % 5 == 4:
             store.undecide(peer(number - 2), digest(number - 2))
             say("undecided", number - 2)

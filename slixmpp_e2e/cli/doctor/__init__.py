@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slixmpp_e2e.certificates.identity import Identity
+from slixmpp_e2e.certificates.trust import Authority
 from slixmpp_e2e.cli import arguments as shared
 from slixmpp_e2e.cli.arguments import Subparsers, read_password
 from slixmpp_e2e.cli.doctor.authorities import Authorities, check_authorities, check_lists
@@ -98,17 +99,18 @@ def examine(config: dict[str, Any], *, store: str | None, jid: str | None, now: 
     """Return what is found about the options of the plugin, with the store `store` or the one beside the key."""
     findings = Findings()
     findings.ok("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; stanzas may be off by {config['window']} seconds")
-    anchors = check_authorities(findings, config, "trust_anchors", now)
-    intermediates = check_authorities(findings, config, "intermediates", now)
-    known = Authorities(anchors, intermediates, check_lists(findings, config, now))
-    identity = check_own(findings, config, jid=jid, authorities=known, now=now)
-    pins = check_pins(findings, config, now)
     beside = key_file(config)
     path = store_path(store, beside) if store != "memory" and (store or beside) else None
     with examined_store(findings, path) as opened:
-        check_peer_certificates(findings, config, store=opened, pins=pins, authorities=known, now=now)
+        anchors = check_authorities(findings, config, "trust_anchors", now)
+        intermediates = check_authorities(findings, config, "intermediates", now)
+        known = Authorities(anchors, intermediates, check_lists(findings, config, opened, now))
+        identity = check_own(findings, config, jid=jid, authorities=known, now=now)
+        pins = check_pins(findings, config, now)
+        authority = Authority(opened, paths=known.paths(), pins=pins, revocation=known.revocation)
+        check_peer_certificates(findings, config, authority, now)
         check_decisions(findings, opened, pins=pins, trust=config["trust"], own=_own(identity))
-        check_learned(findings, opened, now)
+        check_learned(findings, opened, authority, now)
     if not findings.count(Level.ERROR):
         _check_together(findings, config, now)
     return findings

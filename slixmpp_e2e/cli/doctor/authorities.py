@@ -1,6 +1,7 @@
 """Checks of the CAs that are named: trust anchors, intermediates, and their revocation lists."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,7 +10,8 @@ from cryptography import x509
 
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.revocation import RevocationChecker
-from slixmpp_e2e.certificates.revocation_list import is_authority
+from slixmpp_e2e.certificates.revocation_list import RevocationList, is_authority
+from slixmpp_e2e.certificates.store import Store
 from slixmpp_e2e.cli.doctor.certificate import SOON
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cms.certificates import UNREADABLE
@@ -76,9 +78,16 @@ def _is_ca(certificate: x509.Certificate) -> bool:
         return False
 
 
-def check_lists(findings: Findings, config: Mapping[str, Any], now: datetime) -> RevocationChecker:
-    """Check that the revocation lists can be read and still count, and return what they say."""
+def check_lists(
+    findings: Findings, config: Mapping[str, Any], store: Store, now: datetime
+) -> RevocationChecker:
+    """Check that the revocation lists can be read and still count, and return what they say.
+
+    Those that the store keeps count too, as they do when the plugin starts; one that is late is named where no list
+    of that CA is configured.
+    """
     checker = RevocationChecker(config["revocation"])
+    checker.recall(store.revocation_lists())
     try:
         evidence = CRLFiles(paths_of(config["crls"], "crls")).read()
     except ConfigurationError as error:
@@ -104,7 +113,29 @@ def check_lists(findings: Findings, config: Mapping[str, Any], now: datetime) ->
             )
         else:
             findings.ok("crls", f"{name}, until {each.next_update:%Y-%m-%d %H:%M} UTC")
+    if checker.policy != "off":
+        _check_kept(findings, store, {each.issuer for each in evidence.lists}, now)
     return checker
+
+
+def _check_kept(findings: Findings, store: Store, configured: Collection[x509.Name], now: datetime) -> None:
+    """Name the lists that the store keeps, of CAs of which none is configured, and that are late."""
+    newest: dict[tuple[x509.Name, x509.IssuingDistributionPoint | None], RevocationList] = {}
+    for der in store.revocation_lists():
+        with suppress(CertificateError):  # it is passed over when the plugin starts, too
+            found = RevocationList.from_der(der)
+            other = newest.setdefault((found.issuer, found.scope), found)
+            if other.age < found.age:
+                newest[found.issuer, found.scope] = found
+    for (issuer, _), found in newest.items():
+        if issuer not in configured and found.next_update < now:
+            findings.warning(
+                "store",
+                f"the list of {issuer.rfc4514_string()} in it should have been replaced on "
+                f"{found.next_update:%Y-%m-%d}",
+                "Name the new one in crls, or add it with `slixmpp-e2e crl import`; with revocation hard, nobody "
+                "below that CA is believed until then.",
+            )
 
 
 def _unreadable(findings: Findings, error: Exception) -> None:

@@ -6,10 +6,9 @@ from typing import Any
 
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES
-from slixmpp_e2e.certificates.store import Store
-from slixmpp_e2e.certificates.trust import Authority
+from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cli.arguments import shown
-from slixmpp_e2e.cli.doctor.authorities import READABLE, Authorities
+from slixmpp_e2e.cli.doctor.authorities import READABLE
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cms.certificates import ParsedCertificate
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
@@ -39,13 +38,7 @@ def check_pins(findings: Findings, config: Mapping[str, Any], now: datetime) -> 
 
 
 def check_peer_certificates(
-    findings: Findings,
-    config: Mapping[str, Any],
-    *,
-    store: Store,
-    pins: Pins,
-    authorities: Authorities,
-    now: datetime,
+    findings: Findings, config: Mapping[str, Any], authority: Authority, now: datetime
 ) -> None:
     """Check that the certificates to encrypt to are believed, by the same rules as in the plugin."""
     try:
@@ -54,7 +47,6 @@ def check_peer_certificates(
     except (ConfigurationError, CertificateError) as error:
         findings.error("peer_certificates", error.diagnostics().removeprefix("peer_certificates: "), READABLE)
         return
-    authority = Authority(store, paths=authorities.paths(), pins=pins, revocation=authorities.revocation)
     for group in files:
         for each in group:
             for jid in sorted(certificate_jids(each.certificate)):
@@ -69,19 +61,29 @@ def check_peer_certificates(
 def _check_peer(
     findings: Findings, authority: Authority, jid: str, group: Sequence[ParsedCertificate], now: datetime
 ) -> None:
-    problem = None
-    for purpose in PURPOSES[::-1]:  # one that can only sign is needed as well
-        try:
-            found = authority.judge(jid, group[0], group[1:], at=now, purpose=purpose)
-        except CertificateError as error:
-            problem = problem or error
-        else:
-            last = group[0].certificate.not_valid_after_utc
-            findings.ok("peer_certificates", f"{shown(jid)}: {found.trust}, valid until {last:%Y-%m-%d}")
-            return
+    found = judged(authority, jid, group, now)
+    if isinstance(found, Decision):
+        last = group[0].certificate.not_valid_after_utc
+        findings.ok("peer_certificates", f"{shown(jid)}: {found.trust}, valid until {last:%Y-%m-%d}")
+        return
     findings.warning(
         "peer_certificates",
-        f"{shown(jid)} is not believed: {problem}",
+        f"{shown(jid)} is not believed: {found}",
         "It is not used. If it is the right one, pin it after comparing the fingerprint: "
-        "`slixmpp-e2e trust pin JID FILE`; if it is expired, ask for the new one.",
+        "`slixmpp-e2e trust pin JID FILE`; if it is expired, ask for the new one."
+        if found.why == "untrusted"
+        else "It is not used, nor would it be if it were pinned: ask for another one.",
     )
+
+
+def judged(
+    authority: Authority, jid: str, group: Sequence[ParsedCertificate], now: datetime
+) -> Decision | UntrustedError:
+    """Return why a JID's certificate, first in its group, is believed, or why it can't be encrypted to nor sign."""
+    problems = []
+    for purpose in PURPOSES[::-1]:  # one that can only sign is needed as well
+        try:
+            return authority.judge(jid, group[0], group[1:], at=now, purpose=purpose)
+        except UntrustedError as error:
+            problems.append(error)
+    return problems[0]

@@ -1,20 +1,22 @@
-"""Checks of the store: that it opens, of which version it is, and what its decisions mean beside the options."""
+"""Checks of the store: that it opens, what its decisions mean beside the options, whom it leaves unbelieved."""
 
 import shlex
 import sqlite3
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from slixmpp_e2e.certificates.store import MemoryStore, Store
+from slixmpp_e2e.certificates.trust import Authority, Decision, UntrustedError
 from slixmpp_e2e.cli.arguments import shown
 from slixmpp_e2e.cli.doctor.findings import Findings
 from slixmpp_e2e.cli.doctor.own import check_permissions
+from slixmpp_e2e.cli.doctor.peers import judged
 from slixmpp_e2e.cli.fingerprints import grouped
 from slixmpp_e2e.cli.peer_store import KnownCertificate, known_certificates
+from slixmpp_e2e.cms.certificates import CertificatePool
 from slixmpp_e2e.errors import StoreError
 from slixmpp_e2e.report import Trust
 from slixmpp_e2e.stores.sqlite import SQLiteStore
@@ -48,7 +50,8 @@ def _opened_copy(findings: Findings, path: Path, copy: Path) -> SQLiteStore | No
         version = _copy(path, copy)
         store = SQLiteStore(copy)
         try:
-            decisions, certificates = len(list(store.all_decisions())), len(list(store.all_certificates()))
+            kept = store.all_decisions(), store.all_certificates(), store.revocation_lists()
+            decisions, certificates, lists = (sum(1 for _ in each) for each in kept)
         except BaseException:
             store.close()
             raise
@@ -58,7 +61,10 @@ def _opened_copy(findings: Findings, path: Path, copy: Path) -> SQLiteStore | No
     except (sqlite3.Error, OSError) as error:
         findings.error("store", f"{path}: {error}", _DAMAGED)
         return None
-    text = f"{path}: schema version {version}, decisions: {decisions}, certificates: {certificates}"
+    text = (
+        f"{path}: schema version {version}, decisions: {decisions}, certificates: {certificates}, "
+        f"revocation lists: {lists}"
+    )
     if (newer := _version(copy)) != version:
         findings.warning(
             "store",
@@ -133,21 +139,54 @@ def check_decisions(
         findings.ok("decisions", "they do not contradict the options")
 
 
-def check_learned(findings: Findings, store: Store, now: datetime) -> None:
-    """Check which peers are left without a certificate that is still valid, by what the store knows."""
+def check_learned(findings: Findings, store: Store, authority: Authority, now: datetime) -> None:
+    """Check which peers are left without a certificate that is valid and believed, by what the store knows."""
     known = [each for each in known_certificates(store) if each.certificate is not None]
-    valid = Counter(each.jid for each in known if not _is_expired(each, now))
+    valid = [each for each in known if not _is_expired(each, now)]
+    has_valid = {each.jid for each in valid}
     for each in known:
         is_decided = each.decision in {Trust.PINNED, Trust.VERIFIED}
-        if _is_expired(each, now) and (is_decided or not valid[each.jid]):
+        if _is_expired(each, now) and (is_decided or each.jid not in has_valid):
             word = f"{each.decision} " if each.decision else ""
             findings.warning(
                 "store",
                 f"the {word}certificate of {shown(each.jid)} is expired: {grouped(each.fingerprint)}",
                 "Ask for a new one, compare its fingerprint, and pin or verify it.",
             )
-    if known and not any(_is_expired(each, now) for each in known):
+    if known and len(valid) == len(known):
         findings.ok("store", "no certificate in it is expired")
+    _check_believed(findings, valid, authority, now)
+
+
+def _check_believed(
+    findings: Findings, valid: Sequence[KnownCertificate], authority: Authority, now: datetime
+) -> None:
+    """Name the peers none of whose valid certificates is believed, but those whom somebody distrusts."""
+    pool = CertificatePool()
+    refused: dict[str, UntrustedError] = {}
+    believed = set()
+    for each in valid:
+        if each.jid in believed or each.decision is Trust.DISTRUSTED:
+            continue
+        group = [parsed for der in each.chain if (parsed := pool.parse(der)) is not None]
+        found = judged(authority, each.jid, group, now)
+        if isinstance(found, Decision):
+            believed.add(each.jid)
+        else:
+            refused.setdefault(each.jid, found)
+    for jid in sorted(refused.keys() - believed):
+        findings.warning(
+            "store",
+            f"no certificate in it is believed to be that of {shown(jid)}: {refused[jid]}",
+            "Nothing is encrypted to it, and what it signs is refused. Ask for another one"
+            + (
+                f"; or, after comparing the fingerprint, `slixmpp-e2e trust pin {shlex.quote(jid)} FINGERPRINT`."
+                if refused[jid].why == "untrusted"
+                else "."
+            ),
+        )
+    if believed and not refused.keys() - believed:
+        findings.ok("store", f"peers with a certificate in it that is believed: {len(believed)}")
 
 
 def _is_expired(known: KnownCertificate, now: datetime) -> bool:
