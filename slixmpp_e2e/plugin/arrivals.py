@@ -165,9 +165,10 @@ def _lane_of(stanza: Stanza) -> str:
 
 def _octets_of(stanza: Stanza) -> int:
     """Return how much memory a stanza holds, more or less: `<a/>` has four octets on the wire, and a hundred here."""
-    octets = 0
-    for element in stanza.xml.iter():
-        octets += _ELEMENT + len(element.text or "") + len(element.tail or "")
-        if element.keys():  # `attrib` would make a dictionary for each element that has none
-            octets += sum(_ATTRIBUTE + len(value) for value in element.attrib.values())
+    elements = list(stanza.xml.iter())
+    octets = _ELEMENT * len(elements) + sum(map(len, stanza.xml.itertext()))
+    # not `attrib`, which makes a dictionary for each element that has none
+    for attributes in filter(None, map(Element.items, elements)):
+        for _, value in attributes:
+            octets += _ATTRIBUTE + len(value)
     return octets
