@@ -1,8 +1,9 @@
-"""An honest peer beside attackers who send as much as they can: `make flood` (`MINUTES=10`, `RATE=200`).
+"""An honest peer beside attackers who send as much as they can: `make flood` (`MINUTES=10`, `RATE=200`, `FROZEN=`).
 
 Romeo, in a process of his own, sends Juliet ten protected messages a second. Attackers, in another, send her RATE
 stanzas a second, each kind in turn (`tests.load.hostile`); one of them is an insider with a certificate of the same
-authority. Juliet, in this process, protects everything and keeps her store in SQLite.
+authority. Juliet, in this process, protects everything and keeps her store in SQLite. With FROZEN=1 she does what
+helps a program against huge stanzas: `gc.freeze()` when she has logged in.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from slixmpp import Message
 
 from slixmpp_e2e.outer import E2E_TAG
 from tests.benchmarks.tables import Table
+from tests.load.garbage import FullCollections
 from tests.load.memory import Memory
 from tests.load.people import JULIET, ROMEO, address, certificates, server
 from tests.load.side import LocalSide, RemoteSide
@@ -33,9 +35,13 @@ from tests.load.ticker import PUNCTUAL, Lateness
 _LINE: Final = "rsa-2048-sqlite"
 _RESOURCE: Final = "flood"
 _REPOSITORY: Final = Path(__file__).parents[2]
-_ATTACKERS: Final = tuple(f"mallory-{number}" for number in range(5))
+_NAME: Final = "mallory"
+_ATTACKERS: Final = tuple(f"{_NAME}-{number}" for number in range(5))
 #: Has a certificate of the authority in which Juliet believes.
 _INSIDER: Final = _ATTACKERS[0]
+#: As Prosody is, it collects garbage each time that its memory has grown by a twentieth. That doubles what every
+#: stanza costs it, and more than doubles what thousands of elements cost; the server is not what is measured.
+_PROSODY: Final = 'gc = { mode = "generational" }'
 #: Seconds between two honest messages.
 _EVERY: Final = 0.1
 #: The longest delay that is asked for, of 99 in a hundred honest messages.
@@ -59,14 +65,18 @@ class Flood:
     honest: int
     arrived: list[Times] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
-    #: By kind, and how long it took.
+    #: What the attackers wrote, by kind, and how long it took. The last of it may not have left their buffers.
     hostile: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    #: How many of their stanzas Juliet's client had until the last honest message had arrived.
+    reached: int = 0
     #: What Juliet answered the attackers, by kind and type.
     answers: dict[str, int] = field(default_factory=dict)
     #: Juliet's counters.
     counters: dict[str, int] = field(default_factory=dict)
-    #: What stands in the store's table of replays, for who may not be in there.
+    #: Python's full garbage collections in Juliet's process.
+    garbage: FullCollections = field(default_factory=FullCollections)
+    #: What she refused, by reason.
     errors: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -93,8 +103,12 @@ class Flood:
             ("the longest, ms", f"{max(self.latencies) * 1e3:.1f}"),
             ("event loop late at the worst, ms", f"{late.wall * 1e3:.0f}"),
             ("of that its own work, ms", f"{late.own * 1e3:.0f}"),
-            ("hostile stanzas", f"{sum(self.hostile.values()):,}"),
-            ("a second", f"{sum(self.hostile.values()) / self.seconds:.0f}"),
+            ("full garbage collections", f"{self.garbage.count:,}"),
+            ("the longest of these, ms", f"{self.garbage.longest * 1e3:.0f}"),
+            ("all of them, s", f"{self.garbage.total:.1f}"),
+            ("hostile stanzas written", f"{sum(self.hostile.values()):,}"),
+            ("that reached her", f"{self.reached:,}"),
+            ("a second", f"{self.reached / self.seconds:.0f}"),
             *((f"answered: {name}", f"{count:,}") for name, count in sorted(self.answers.items())),
         )
         return Table(f"An honest peer beside attackers, {self.seconds:.0f} seconds", ("", ""), rows)
@@ -120,10 +134,12 @@ class Flood:
         return Table("What Juliet's process had", ("seconds", "resident MB", "blocks", *names), rows)
 
 
-async def flood(seconds: float, rate: float, directory: Path, *, looks: int = 10) -> Flood:
-    """Let everybody send for some time."""
+async def flood(
+    seconds: float, rate: float, directory: Path, *, looks: int = 10, frozen: bool = False
+) -> Flood:
+    """Let everybody send for some time; `frozen`: Juliet calls `gc.freeze()` before."""
     async with AsyncExitStack() as stack:
-        prosody = await stack.enter_async_context(server(*_ATTACKERS))
+        prosody = await stack.enter_async_context(server(*_ATTACKERS, configuration=_PROSODY))
         certificates(directory, _LINE).issue(_INSIDER, f"{_INSIDER}@localhost")
         juliet = await LocalSide.start(stack, prosody.port, directory, JULIET, _RESOURCE, [_LINE])
         romeo = await RemoteSide.start(stack, prosody.port, directory, ROMEO, _RESOURCE, [_LINE])
@@ -134,7 +150,12 @@ async def flood(seconds: float, rate: float, directory: Path, *, looks: int = 10
         assert attackers.stdin is not None
         assert attackers.stdout is not None
         await attackers.stdout.readline()
-        xmpp.add_filter("in", _Wiretap(attackers.stdin).hear, 1)
+        xmpp.add_filter("in", _Wiretap(attackers.stdin, found).hear, 1)
+        if frozen:
+            gc.collect()
+            gc.freeze()
+            stack.callback(gc.unfreeze)
+        stack.enter_context(found.garbage)
         looking = asyncio.create_task(_look(juliet, found, seconds / looks))
         collecting = asyncio.create_task(juliet.collect(_LINE, found.honest))
         try:
@@ -163,15 +184,17 @@ async def _attackers(port: int, directory: Path, rate: float) -> asyncio.subproc
 
 
 class _Wiretap:
-    """Shows the attackers what Romeo sends."""
+    """Shows the attackers what Romeo sends, and counts what they send."""
 
-    def __init__(self, to: asyncio.StreamWriter) -> None:
-        self._to = to
+    def __init__(self, to: asyncio.StreamWriter, found: Flood) -> None:
+        self._to, self._found = to, found
 
     def hear(self, stanza: Any) -> Any:
+        sender = stanza.xml.get("from", "")
         payload = stanza.xml.findtext(E2E_TAG)
-        if isinstance(stanza, Message) and payload and stanza["from"].bare.startswith(ROMEO):
+        if isinstance(stanza, Message) and payload and sender.startswith(ROMEO):
             self._to.write(json.dumps(payload).encode() + b"\n")
+        self._found.reached += sender.startswith(_NAME)
         return stanza
 
 
@@ -181,7 +204,7 @@ async def _look(juliet: LocalSide, found: Flood, every: float) -> None:
     await juliet.lateness()
     while True:
         late = await juliet.lateness()
-        gc.collect()
+        found.garbage.collect()
         await juliet.lateness()
         sizes = {each.name: each.value for each in plugin.metrics() if each.kind == "gauge"}
         found.moments.append(Moment(time.monotonic() - begun, Memory.now(), late, sizes))
@@ -191,8 +214,9 @@ async def _look(juliet: LocalSide, found: Flood, every: float) -> None:
 def main() -> None:
     """Print the tables as Markdown."""
     seconds = float(os.environ.get("MINUTES", "10")) * 60
+    rate, frozen = float(os.environ.get("RATE", "200")), bool(os.environ.get("FROZEN"))
     with TemporaryDirectory() as name:
-        found = asyncio.run(flood(seconds, float(os.environ.get("RATE", "200")), Path(name)))
+        found = asyncio.run(flood(seconds, rate, Path(name), frozen=frozen))
     for table in found.tables():
         print(table.as_markdown())
 

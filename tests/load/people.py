@@ -25,11 +25,13 @@ PATIENCE: Final = 60.0
 WITHOUT_ARCHIVE: Final = 'modules_disabled = { "s2s"; "tls"; "mam" }'
 
 
-def server(*others: str) -> ThrowAwayProsody:
-    """Return a Prosody, not started, with the accounts of all lines, and others."""
+def server(*others: str, configuration: str = "") -> ThrowAwayProsody:
+    """Return a Prosody, not started, with the accounts of all lines, and others; more configuration is Lua."""
     names = [f"{who}-{line}" for line in LINES for who in (ROMEO, JULIET)]
     return ThrowAwayProsody(
-        dict.fromkeys([*names, *others], PASSWORD), components={}, extra_configuration=WITHOUT_ARCHIVE
+        dict.fromkeys([*names, *others], PASSWORD),
+        components={},
+        extra_configuration=f"{WITHOUT_ARCHIVE}\n{configuration}",
     )
 
 

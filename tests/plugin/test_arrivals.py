@@ -1,8 +1,10 @@
 """What arrives and has to wait: judged in order, shown when all is known, and never lost without a word."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 import slixmpp
@@ -206,6 +208,31 @@ async def test_too_much_of_it_holds_back_the_server(romeo, juliet, monkeypatch):
     await juliet.settle()
     assert transport.told == ["pause", "resume"]
     assert juliet.bodies == [str(number) for number in range(10)]
+    juliet.xmpp.transport = None
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["<a/>" * 60_000, "<a b=''/>" * 24_000, "<a>" + "x" * 240_000 + "</a>", f"<a b='{'x' * 240_000}'/>"],
+    ids=["elements", "attributes", "text", "an attribute"],
+)
+async def test_memory_that_waits_is_bounded_whatever_the_stanzas_are_made_of(juliet, inside):
+    juliet.xmpp.transport = transport = Transport()
+    juliet.store.may_admit.clear()
+    tracemalloc.start()
+    try:
+        came = 0
+        while not transport.told and came < lanes.FULL:
+            came += 1
+            xml = fromstring(f"<message xmlns='jabber:client' type='chat' from='{ROMEO}'>{inside}</message>")
+            juliet.xmpp.recv_stanza(slixmpp.Message(juliet.xmpp, xml=xml, recv=True))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 1 < came < lanes.FULL / 4
+    assert held < 1.5 * lanes.FULL_OCTETS
+    await juliet.settle()
+    assert transport.told == ["pause", "resume"]
     juliet.xmpp.transport = None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from slixmpp_e2e.plugin.lanes import FULL, Lanes
+from slixmpp_e2e.plugin.lanes import FULL, FULL_OCTETS, Lanes
 
 
 @dataclass
@@ -136,6 +136,42 @@ async def test_it_is_full_until_most_of_it_is_done(diary):
     await rounds()
     assert told == [True, False]
     lanes.close()
+
+
+async def test_a_few_large_ones_fill_it_too_until_a_fifth_of_the_octets_is_left(diary):
+    told: list[bool] = []
+    lanes = Lanes(told.append)
+    work = [Work(number, diary) for number in range(10)]
+    for each in work[:-1]:
+        lanes.put("a", each, FULL_OCTETS // 10)
+    assert told == []
+    lanes.put("a", work[-1], FULL_OCTETS // 10 + 10)
+    assert told == [True]
+    for each in work[:7]:
+        each.may_end.set()
+    for _ in work:
+        await rounds()
+    assert (len(lanes), told) == (3, [True])
+    work[7].may_end.set()
+    await rounds()
+    assert (len(lanes), told) == (2, [True])  # ten octets too many
+    work[8].may_end.set()
+    await rounds()
+    assert (len(lanes), told) == (1, [True, False])
+    work[9].may_end.set()
+    await rounds()
+    assert lanes._octets == 0
+
+
+async def test_what_is_abandoned_holds_nothing(diary):
+    told: list[bool] = []
+    lanes = Lanes(told.append)
+    for number in range(3):
+        lanes.put("a", Work(number, diary), FULL_OCTETS)
+    await rounds()
+    await asyncio.gather(*lanes.close(), return_exceptions=True)
+    assert lanes._octets == 0
+    assert told == [True, True, True, False]
 
 
 async def test_when_it_closes_it_is_not_full_any_more(diary):
