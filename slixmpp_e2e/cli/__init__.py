@@ -63,9 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(argv)
         sys.stdout.flush()
-    except (
-        BrokenPipeError
-    ):  # who reads has seen enough (`| head`), and needn't hear that Python can't write the rest
+    except BrokenPipeError:  # who reads has seen enough: `| head`
+        # what is left is for nobody, or Python would complain at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     return code
