@@ -23,7 +23,8 @@ check: $(VENV)/.installed
 # Every property test with 200 times as many examples: hours.
 fuzz: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats tests/protection \
-		tests/stores tests/test_stanza.py tests/test_freshness.py
+		tests/stores tests/cli tests/security/test_any_text.py tests/test_endpoint.py tests/test_freshness.py \
+		tests/test_gateway.py tests/test_stanza.py tests/test_tables.py
 
 # Every reader of octets from outside, with atheris: a day or more. EXECUTIONS=100000 for minutes, READERS="cpim pidf"
 # for some of them. docs/reliability.md has the figures.
