@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: demo test check fuzz fuzz-readers fuzz-receive fuzz-worst cuts benchmark timing oracle bits canary paths load \
+.PHONY: demo test check docs fuzz fuzz-readers fuzz-receive fuzz-worst cuts benchmark timing oracle bits canary paths load \
 	soak flood replays coexistence lowest mutants clean
 
 demo: $(VENV)/.installed
@@ -15,20 +15,26 @@ test: $(VENV)/.installed
 
 # What CI runs of it: lint, format, types.
 check: $(VENV)/.installed
-	$(BIN)/pip install --quiet '.[lint]'
+	$(BIN)/pip install --quiet --editable '.[lint]'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation as a site, in site/.
+docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 # Every property test with 200 times as many examples: hours.
 fuzz: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=fuzz $(PYTEST) --timeout=0 tests/cms tests/media tests/certificates tests/formats tests/protection \
-		tests/stores tests/test_stanza.py tests/test_freshness.py
+		tests/stores tests/cli tests/security/test_any_text.py tests/test_endpoint.py tests/test_freshness.py \
+		tests/test_gateway.py tests/test_stanza.py tests/test_tables.py
 
 # Every reader of octets from outside, with atheris: a day or more. EXECUTIONS=100000 for minutes, READERS="cpim pidf"
 # for some of them. docs/reliability.md has the figures.
 fuzz-readers: $(VENV)/.installed
-	$(BIN)/pip install --quiet '.[fuzz]'
+	$(BIN)/pip install --quiet --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz readers $(READERS) --executions $(or $(EXECUTIONS),10000000)
 
 # The whole way of what arrives: a quarter of an hour and more for each million.
@@ -101,7 +107,7 @@ mutants: $(VENV)/.installed
 	$(BIN)/python -m tests.mutation $(MODULES)
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VENV)-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -9,6 +9,7 @@ do what is asked); 2, the command line or a file named by it is not what it must
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, Protocol
@@ -60,6 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a JID must be printable on an ASCII terminal too
             stream.reconfigure(errors="backslashreplace")
     try:
+        code = _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads has seen enough: `| head`
+        # what is left is for nobody, or Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
     except SystemExit as end:  # argparse has said why
@@ -68,8 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error.diagnostics(), WRONG_INPUT)
     except E2EError as error:
         return _fail(error.diagnostics(), FAILED)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        return _fail(str(error), FAILED)
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), FAILED)
     except KeyboardInterrupt:
         return _fail("interrupted", FAILED)
     return code

@@ -119,7 +119,7 @@ def add_configuration_options(parser: argparse.ArgumentParser) -> None:
 def read_password(arguments: argparse.Namespace, *, new: bool) -> bytes | None:
     """Return the password that the options give, or None; a `new` one is asked for twice.
 
-    Raises `ConfigurationError` when it is empty or the two are not the same.
+    Raises `ConfigurationError` when it is empty, the two are not the same, or nobody types.
     """
     path: Path | None = arguments.password_file
     if path is not None:
@@ -129,10 +129,14 @@ def read_password(arguments: argparse.Namespace, *, new: bool) -> bytes | None:
         return lines[0]
     if not arguments.ask_password:
         return None
-    password = getpass.getpass("Password: ")
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Once more: ") if new and password else password
+    except EOFError:
+        raise ConfigurationError("Nobody types a password; --password-file names a file with it.") from None
     if not password:
         raise ConfigurationError("The password is empty.")
-    if new and getpass.getpass("Once more: ") != password:
+    if again != password:
         raise ConfigurationError("The two passwords are not the same.")
     return password.encode()
 

@@ -101,7 +101,7 @@ class ThrowAwayProsody:
             "prosody", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
         )
         if program is None:
-            raise ProsodyError("The program 'prosody' is not installed or not on the PATH.")
+            raise ProsodyError("The program 'prosody' is not installed or not on the PATH")
         for attempt in range(1, _ATTEMPTS + 1):
             self._directory = Path(tempfile.mkdtemp(prefix="throw-away-prosody-"))
             self._ports = _free_ports()

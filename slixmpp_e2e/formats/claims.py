@@ -14,7 +14,7 @@ from slixmpp_e2e.errors import RemoteError, StoreError
 from slixmpp_e2e.tables import Recent
 from slixmpp_e2e.waiting import NotYet
 
-#: How many encrypted keys are remembered: 12 MB.
+#: How many encrypted keys are remembered: 15 MB.
 _ARRIVED: Final = 50_000
 #: And how many of those that came from an archive only.
 _ARCHIVED: Final = 10_000

@@ -276,8 +276,8 @@ class Opener:
         if entity.transfer_encoding == "base64":
             der, end = mime.base64_prefix(plaintext, entity.body_start)
             opened, size = self._verify(der, None, inside=True)
-            if size != len(der):
-                raise MalformedError("something follows the signed object")
+            if size != len(der):  # `invalid`, as its verification has been paid for
+                raise SignatureError("something follows the signed object", reason="invalid")
             return opened, end
         opened, size = self._verify(entity.body, None, inside=True)
         return opened, entity.body_start + size

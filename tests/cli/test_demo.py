@@ -1,6 +1,8 @@
 """The demo: what it shows, and that it notices when something does not end as it should."""
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 
@@ -225,3 +227,20 @@ def test_exactly_one_octet_is_changed_and_it_stays_base64():
         (ord("B"), ord("A"))
     ]
     assert change_one_octet(b"<message/>") == b"<message/>"
+
+
+def test_who_has_read_enough_hears_no_complaint():
+    """As with `slixmpp-e2e demo | head -5`."""
+    readable, writable = os.pipe()
+    os.close(readable)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "slixmpp_e2e", "demo"],
+            stdout=writable,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writable)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -183,6 +183,18 @@ class TestKeygen:
         assert run(*quick("keygen", JULIET, "--ask-password"))[0] == 2
         assert not list(Path().glob(f"{JULIET}*"))
 
+    def test_where_nobody_types_a_password_no_key_is_made(self, run, monkeypatch):
+        """As at the end of standard input."""
+
+        def ended(_prompt):
+            raise EOFError
+
+        monkeypatch.setattr(getpass, "getpass", ended)
+        code, _, errors = run(*quick("keygen", JULIET, "--ask-password"))
+        assert code == 2
+        assert "--password-file" in errors
+        assert not list(Path().glob(f"{JULIET}*"))
+
     def test_an_empty_password_file_makes_no_key(self, run):
         Path("empty").write_text("\nsecond line\n")
         code, _, errors = run(*quick("keygen", JULIET, "--password-file", "empty"))
@@ -652,6 +664,10 @@ class TestProgram:
         monkeypatch.setattr(getpass, "getpass", interrupted)
         code, _, errors = run("keygen", JULIET, "--ask-password")
         assert (code, errors) == (1, "slixmpp-e2e: interrupted\n")
+
+    def test_a_file_that_is_missing_is_named(self, run):
+        code, _, errors = run("sign", "missing.csr", "--ca", "ca")
+        assert (code, errors) == (1, "slixmpp-e2e: missing.csr: No such file or directory\n")
 
     def test_the_module_runs_as_a_program(self, directory):
         root = Path(__file__).parent.parent.parent

@@ -446,7 +446,7 @@ INSIDE: dict[str, tuple[Callable[..., bytes], str]] = {
         lambda by: mime.pkcs7_mime(signed_der(CONTENT, by), "x", binary=False) + b".", "decryption-failed"
     ),
     "something in the base64 after the object": (
-        lambda by: mime.pkcs7_mime(signed_der(CONTENT, by) + b"\0", "x", binary=False), "malformed"
+        lambda by: mime.pkcs7_mime(signed_der(CONTENT, by) + b"\0", "x", binary=False), "invalid"
     ),
     "base64 that is none": (
         lambda by: f"{PKCS7}\r\nContent-Transfer-Encoding: base64\r\n\r\nAAA".encode(), "malformed"

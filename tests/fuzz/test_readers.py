@@ -2,7 +2,9 @@
 
 import os
 import random
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,17 @@ def test_no_input_makes_a_reader_raise_anything_but_its_own_errors_or_take_long(
 @pytest.mark.parametrize("name", _SEEDS)
 def test_a_reader_has_something_to_start_from(targets, name):
     assert len(targets[name].seeds) >= 2
+
+
+def test_make_fuzz_runs_every_file_with_properties():
+    root = Path(__file__).parents[2]
+    (command,) = re.findall(r"^fuzz:.*\n\t((?:.*\\\n)*.*)", (root / "Makefile").read_text(), re.MULTILINE)
+    named = [root / word for word in command.split() if word.startswith("tests/")]
+    properties = re.compile(r"^ *@given", re.MULTILINE)
+    found = [each for each in root.glob("tests/**/test_*.py") if properties.search(each.read_text())]
+    assert len(found) > 40
+    assert all(each.exists() for each in named)
+    assert [each for each in found if not any(each.is_relative_to(name) for name in named)] == []
 
 
 class TestHarness:

@@ -78,6 +78,7 @@ public final class BouncyCastlePeer {
             "aes192-cbc", CMSAlgorithm.AES192_CBC,
             "aes256-cbc", CMSAlgorithm.AES256_CBC,
             "aes128-gcm", CMSAlgorithm.AES128_GCM,
+            "aes192-gcm", CMSAlgorithm.AES192_GCM,
             "aes256-gcm", CMSAlgorithm.AES256_GCM);
 
     private static final Map<String, ASN1ObjectIdentifier> AGREEMENTS = Map.of(
@@ -213,14 +214,10 @@ public final class BouncyCastlePeer {
                     ? new JceKeyTransRecipientInfoGenerator(identifier, certificate.getPublicKey())
                     : new JceKeyTransRecipientInfoGenerator(certificate);
         }
-        boolean sha1 = transport.equals("rsa-oaep-sha1");
+        String digest = transport.replace("rsa-oaep-sha", "SHA-"); // "rsa-oaep-sha256"
         AlgorithmIdentifier algorithm = new JcaAlgorithmParametersConverter().getAlgorithmIdentifier(
                 PKCSObjectIdentifiers.id_RSAES_OAEP,
-                new OAEPParameterSpec(
-                        sha1 ? "SHA-1" : "SHA-256",
-                        "MGF1",
-                        sha1 ? MGF1ParameterSpec.SHA1 : MGF1ParameterSpec.SHA256,
-                        PSource.PSpecified.DEFAULT));
+                new OAEPParameterSpec(digest, "MGF1", new MGF1ParameterSpec(digest), PSource.PSpecified.DEFAULT));
         return keyIdentifier
                 ? new JceKeyTransRecipientInfoGenerator(identifier, algorithm, certificate.getPublicKey())
                 : new JceKeyTransRecipientInfoGenerator(certificate, algorithm);

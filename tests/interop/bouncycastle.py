@@ -21,6 +21,8 @@ _SCHEMES = {
     "rsa-sha384": "SHA384withRSA",
     "rsa-sha512": "SHA512withRSA",
     "rsa-pss-sha256": "SHA256withRSAandMGF1",
+    "rsa-pss-sha384": "SHA384withRSAandMGF1",
+    "rsa-pss-sha512": "SHA512withRSAandMGF1",
     "ecdsa-sha256": "SHA256withECDSA",
     "ecdsa-sha384": "SHA384withECDSA",
     "ed25519": "Ed25519",

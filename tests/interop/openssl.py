@@ -14,6 +14,8 @@ _SIGN = {
     "rsa-sha384": ("-md", "sha384"),
     "rsa-sha512": ("-md", "sha512"),
     "rsa-pss-sha256": ("-md", "sha256", "-keyopt", "rsa_padding_mode:pss"),
+    "rsa-pss-sha384": ("-md", "sha384", "-keyopt", "rsa_padding_mode:pss"),
+    "rsa-pss-sha512": ("-md", "sha512", "-keyopt", "rsa_padding_mode:pss"),
     "ecdsa-sha256": ("-md", "sha256"),
     "ecdsa-sha384": ("-md", "sha384"),
     "ed25519": ("-md", "sha512"),
@@ -22,6 +24,8 @@ _TRANSPORT = {
     "rsa-pkcs1": (),
     "rsa-oaep-sha1": ("-keyopt", "rsa_padding_mode:oaep"),
     "rsa-oaep-sha256": ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256"),
+    "rsa-oaep-sha384": ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha384"),
+    "rsa-oaep-sha512": ("-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha512"),
     "ecdh-sha1kdf": (),  # what it does unless it is told otherwise
     "ecdh-sha256kdf": ("-keyopt", "ecdh_kdf_md:sha256"),
     "ecdh-sha384kdf": ("-keyopt", "ecdh_kdf_md:sha384"),

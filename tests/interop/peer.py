@@ -20,6 +20,11 @@ Operation = Literal["sign", "verify", "encrypt", "decrypt"]
 #: How a recipient is named: features as schemes and ciphers are.
 ISSUER_AND_SERIAL = "issuerAndSerial"
 KEY_IDENTIFIER = "subjectKeyIdentifier"
+#: With RSA keys: features too, as the kinds of signature are.
+PSS = frozenset({"rsa-pss-sha256", "rsa-pss-sha384", "rsa-pss-sha512"})
+OAEP = frozenset({"rsa-oaep-sha1", "rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512"})
+#: How content is encrypted so that changes are seen: features too.
+GCM = frozenset({"aes128-gcm", "aes192-gcm", "aes256-gcm"})
 #: How elliptic curve keys receive: features too.
 ON_X25519 = "x25519-hkdf-sha256"
 AGREEMENTS = frozenset({"ecdh-sha1kdf", "ecdh-sha256kdf", "ecdh-sha384kdf", "ecdh-sha512kdf", ON_X25519})

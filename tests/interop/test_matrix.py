@@ -48,13 +48,15 @@ SIGNERS = {
     "rsa-sha384": "juliet",
     "rsa-sha512": "rsa-3072",
     "rsa-pss-sha256": "juliet",
+    "rsa-pss-sha384": "juliet",
+    "rsa-pss-sha512": "rsa-3072",
     "ecdsa-sha256": "p-256",
     "ecdsa-sha384": "p-384",
     "ed25519": "ed25519",
 }
 FORMS = ("detached", "opaque")
-KEY_TRANSPORTS = ("rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256")
-CIPHERS = ("aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes256-gcm")
+KEY_TRANSPORTS = ("rsa-pkcs1", "rsa-oaep-sha1", "rsa-oaep-sha256", "rsa-oaep-sha384", "rsa-oaep-sha512")
+CIPHERS = ("aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes192-gcm", "aes256-gcm")
 IDENTIFIERS = (ISSUER_AND_SERIAL, KEY_IDENTIFIER)
 
 #: Key agreements, and whose key each is done with. The first one is what others write unasked, and we never.

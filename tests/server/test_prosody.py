@@ -48,7 +48,7 @@ async def test_without_the_program_the_error_says_what_to_install(monkeypatch, t
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(ProsodyError) as caught:
         await ThrowAwayProsody(ACCOUNTS).start()
-    assert "'prosody' is not installed" in caught.value.diagnostics()
+    assert "'prosody' is not installed or not on the PATH. " in caught.value.diagnostics()
     assert "apt install prosody" in caught.value.diagnostics()
     assert list(temporary.iterdir()) == []
 
