@@ -17,15 +17,13 @@ from slixmpp_e2e.cms.signed_data import Signer, certificates_only, parse_signed_
 from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
-#: What a refusal has left out: reading the MIME header and the SignedData behind it; the larger half of both; or
-#: nothing but to verify the signature, as both of those before.
-Missed = Literal["header", "half", "signature"]
+#: What a refusal has left out: reading the MIME header and the SignedData behind it; the larger half of both; a line
+#: of the header, and the SignedData; nothing but to verify the signature, as all of those before.
+Missed = Literal["header", "half", "object", "signature"]
 
+_LINE: Final = b"Content-Transfer-Encoding: binary\r\n\r\n"
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
-_HEADER: Final = (
-    b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n"
-    b"Content-Transfer-Encoding: binary\r\n\r\n"
-)
+_HEADER: Final = b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n" + _LINE
 
 
 class Decoy:
@@ -36,9 +34,11 @@ class Decoy:
         learned = CertificatePool(look_up=lambda _identifier: (signer.certificate.der,))
         self._pool = PreferringPool(learned, lambda: (signer.certificate,))
         self._key = signer.certificate.public_key
-        self._whole = sign(b"a sample", signer, signing_time=moment, detached=True, certificates=False)
+        good = sign(b"a sample", signer, signing_time=moment, detached=True, certificates=False)
+        self._whole = good[:-1] + bytes((good[-1] ^ 1,))  # a bad signature, as finding that out takes longer
         self._half = certificates_only(())
         self._signed = parse_signed_data(self._whole)
+        (self._good,) = parse_signed_data(good).signer_infos
 
     def __len__(self) -> int:
         return self._pool.pool.size()
@@ -46,16 +46,15 @@ class Decoy:
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
         if missed == "signature":
-            info = self._signed.signer_infos[0]
-            info.scheme.digest.digest(data)
-            info.scheme.verify(self._key, info.signature, info.signed_attributes)
+            # who comes here has failed with more ado already: as much more as it takes to learn of a bad signature
+            self._good.scheme.verify(self._key, self._good.signature, self._good.signed_attributes)
             return
-        mime.parse_entity(_HEADER)
+        mime.parse_entity(_LINE if missed == "object" else _HEADER)
         # with `_half` it takes as long as what is left of a SignedData
         parse_signed_data(self._half if missed == "half" else self._whole, secret=True)
         with suppress(SignatureError):
             self.verify(data)
 
     def verify(self, data: bytes) -> None:
-        """Hash some data and verify a signature that is over something else; raise `SignatureError` (`invalid`)."""
+        """Hash some data and verify a bad signature; raise `SignatureError` (`invalid`)."""
         self._signed.verify(self._pool, content=data)

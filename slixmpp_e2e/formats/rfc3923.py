@@ -294,5 +294,6 @@ def _missed(error: RemoteError, plaintext: bytes) -> Missed:
     """Return what was left out when a plaintext was refused, before a signature in it was verified."""
     if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
         return "signature"
-    has_header = isinstance(error, SignatureError) and not plaintext.startswith(b"\x30")
-    return "half" if has_header and error.reason == "malformed" else "header"
+    if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):
+        return "header"
+    return "object" if error.reason == "unsigned" else "half"

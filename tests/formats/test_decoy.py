@@ -21,6 +21,7 @@ def decoy(juliet) -> Decoy:
     [
         ("header", ["header", "whole", "verification", "signature"]),
         ("half", ["header", "half", "verification", "signature"]),
+        ("object", ["line", "whole", "verification", "signature"]),
         ("signature", ["signature"]),
     ],
 )
@@ -30,7 +31,7 @@ def test_what_was_left_out_is_done(decoy, monkeypatch, missed, done):
     names = {decoy._whole: "whole", decoy._half: "half"}
 
     def header(data):
-        calls.append("header")
+        calls.append({module._HEADER: "header", module._LINE: "line"}[data])
         return parse_entity(data)
 
     def read(data, *, secret):
@@ -55,8 +56,8 @@ def test_what_was_left_out_is_done(decoy, monkeypatch, missed, done):
     assert calls == done
 
 
-def test_the_verification_fails_as_late_as_it_can(decoy):
-    with pytest.raises(SignatureError, match="not the one that was signed") as caught:
+def test_the_verification_fails_as_one_of_a_bad_signature(decoy):
+    with pytest.raises(SignatureError, match="the signature is not over this content") as caught:
         decoy.verify(b"refused")
     assert caught.value.reason == "invalid"
 

@@ -486,7 +486,7 @@ class TestInsideAnEnvelope:
             (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x06\x80" + MESSAGE_DIGEST[2:]), "half"),
             (lambda inside: inside[:-100], "half"),
             (lambda inside: b"0" + inside, "header"),
-            (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "header"),
+            (lambda _inside: b"Content-Type: text/plain\r\n\r\nx", "object"),
         ],
         ids=["first octet", "no end", "attribute", "type", "length in BER", "cut", "no header", "unsigned"],
     )  # fmt: skip
