@@ -6,7 +6,7 @@ that arrived, which is what signatures need. Anything that is not DER raises `BE
 run `ber_to_der` once and read again.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -189,6 +189,18 @@ class Reader:
         inside._at = start
         return inside
 
+    def content_info(self, types: Container[bytes]) -> tuple[bytes, "Reader"]:
+        """Return the type of a ContentInfo (RFC 5652 3), one of `types`, and a reader for its content, a SEQUENCE."""
+        inside = Reader(self._data, self._next(SEQUENCE), self._at)
+        kind = inside.element(OID)
+        if kind not in types:
+            raise ASN1Error("another content type")
+        for tag in (CONSTRUCTED, SEQUENCE):  # EXPLICIT: one in the other, and nothing behind either
+            start = inside._next(tag)
+            inside.finish()
+            inside._at = start
+        return kind, inside
+
     def element_and_inside(self, tag: int) -> tuple[bytes, "Reader"]:
         """Return the next value, whole, and a reader for the values inside it."""
         first = self._at
@@ -242,7 +254,8 @@ class Reader:
                 raise ASN1Error(f"more than {limit} values")
             self._at, self._end = self._next(SEQUENCE), self._at
             found.append((self.element(first), self.element(second)))
-            self.finish()
+            if self._at < self._end:
+                raise ASN1Error("something is left over")
             self._end = end
         return found
 

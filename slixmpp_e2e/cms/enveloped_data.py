@@ -50,6 +50,7 @@ from slixmpp_e2e.cms.recipients import (
 )
 from slixmpp_e2e.errors import MalformedError, UndecryptableError
 
+_TYPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
 _WHITE_SPACE: Final = b" \t\r\n"
 
 
@@ -174,13 +175,8 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
 
 
 def _read_content_info(whole: Reader) -> EnvelopedData:
-    outer = whole.enter()
-    kind = outer.element(OID)
+    kind, fields = whole.content_info(_TYPES)
     authenticated = kind == ID_AUTH_ENVELOPED_DATA
-    if not authenticated and kind != ID_ENVELOPED_DATA:
-        raise ASN1Error("another content type")
-    fields = outer.explicit(0)
-    outer.finish()
     fields.integer(maximum=4)
     certificates = _read_originator(fields.enter(CONSTRUCTED)) if fields.peek() == CONSTRUCTED else ()
     infos = fields.enter(SET).elements(limit=MAX_RECIPIENTS)

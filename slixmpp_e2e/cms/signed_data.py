@@ -44,6 +44,7 @@ CONTENT_TYPE: Final = oid("1.2.840.113549.1.9.3")
 MESSAGE_DIGEST: Final = oid("1.2.840.113549.1.9.4")
 SIGNING_TIME: Final = oid("1.2.840.113549.1.9.5")
 
+_TYPES: Final = frozenset({ID_SIGNED_DATA})
 _V1: Final = b"\x02\x01\x01"
 _V3: Final = b"\x02\x01\x03"
 _DATA: Final = tlv(SET, ID_DATA)
@@ -323,11 +324,7 @@ def parse_signed_data(data: bytes, *, secret: bool = False) -> SignedData:
 
 
 def _read_content_info(whole: Reader) -> SignedData:
-    outer = whole.enter()
-    if outer.element(OID) != ID_SIGNED_DATA:
-        raise ASN1Error("another content type")
-    fields = outer.explicit(0)
-    outer.finish()
+    _, fields = whole.content_info(_TYPES)
     fields.integer(maximum=5)
     fields.element(SET)  # digestAlgorithms: a hint for one-pass readers
     encapsulated = fields.enter()
@@ -339,9 +336,9 @@ def _read_content_info(whole: Reader) -> SignedData:
         content = explicit.contents(OCTET_STRING)
         explicit.finish()
     encapsulated.finish()
-    certificates: list[bytes] = []
+    came_along: list[bytes] = []
     if fields.peek() == CONSTRUCTED:
-        certificates = fields.enter(CONSTRUCTED).elements(limit=_MAX_CERTIFICATES)
+        came_along = fields.enter(CONSTRUCTED).elements(limit=_MAX_CERTIFICATES)
     crls: list[bytes] = []
     if fields.peek() == CONSTRUCTED + 1:
         crls = fields.enter(CONSTRUCTED + 1).elements(limit=_MAX_CERTIFICATES)
@@ -349,16 +346,16 @@ def _read_content_info(whole: Reader) -> SignedData:
     fields.finish()
     return SignedData(
         content,
-        _sequences(certificates),  # other CertificateChoices are of no use here
+        _sequences(came_along) if came_along else (),  # other CertificateChoices are of no use here
         _read_signer_infos(infos),
         whole.position,
-        _sequences(crls),  # the others are OCSP answers and the like
-        tuple(certificates),
+        _sequences(crls) if crls else (),  # the others are OCSP answers and the like
+        tuple(came_along),
     )
 
 
 def _sequences(elements: list[bytes]) -> tuple[bytes, ...]:
-    return tuple([each for each in elements if each[0] == SEQUENCE]) if elements else ()
+    return tuple([each for each in elements if each[0] == SEQUENCE])
 
 
 def _read_signer_infos(infos: list[Reader]) -> tuple[SignerInfo, ...]:
