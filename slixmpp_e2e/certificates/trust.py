@@ -15,6 +15,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from slixmpp_e2e.certificates.algorithm_dates import AlgorithmDates
 from slixmpp_e2e.certificates.names import certificate_jids
 from slixmpp_e2e.certificates.path import PURPOSES, PathValidator, Purpose, check_usage
 from slixmpp_e2e.certificates.revocation import RevocationChecker
@@ -110,7 +111,7 @@ class Authority:
     once: the caller then keeps that decision (`Decision.first_use`). But none of ours (`is_ours`), for which a first
     use that was kept does not count either. With `revocation`, no certificate of the
     path but its anchor may have been revoked; of a certificate that was decided for, it counts only if it is
-    known to be revoked.
+    known to be revoked. `dates` say until when the keys of all of them count.
     """
 
     def __init__(
@@ -121,11 +122,13 @@ class Authority:
         pins: Mapping[str, frozenset[bytes]] | None = None,
         first_use: bool = False,
         revocation: RevocationChecker | None = None,
+        dates: AlgorithmDates | None = None,
     ) -> None:
         self._store = store
         self._paths = {"*": paths} if isinstance(paths, PathValidator) else dict(paths or {})
         self._pins = dict(pins or {})
         self._first_use = first_use
+        self._dates = dates or AlgorithmDates()
         #: None: nobody asks.
         self.revocation = None if revocation is None or revocation.policy == "off" else revocation
         self._facts: Recent[bytes, _Facts] = Recent(_FACTS)
@@ -164,6 +167,10 @@ class Authority:
             )
         if certificate.weakness is not None:
             raise UntrustedError(f"the certificate of {jid} has {certificate.weakness}", "weak")
+        try:
+            self._dates.check([certificate.public_key], at)
+        except CertificateError as error:
+            raise UntrustedError(f"the certificate of {jid} has {error}", "weak") from None
         decided = self.decisions(jid)
         if _is_distrusted(certificate, decided):
             raise UntrustedError(f"the certificate of {jid} is distrusted", "distrusted")
@@ -283,6 +290,7 @@ class Authority:
                 chain = paths.validate(
                     question.certificate, question.hints, at=question.at, avoiding=avoiding
                 )
+                self._dates.check([each.public_key() for each in chain], question.at)
             except CertificateError as error:
                 raise revoked or UntrustedError(f"{question.jid}: {error}") from None
             if self.revocation is None or len(chain) == 1:

@@ -12,6 +12,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, Final
 
+from slixmpp_e2e.certificates.algorithm_dates import AlgorithmDates
 from slixmpp_e2e.certificates.mirror import FRESH, Mirror
 from slixmpp_e2e.certificates.path import PathValidator
 from slixmpp_e2e.certificates.peers import REMEMBERED, index_by_name
@@ -52,6 +53,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "trust_anchors": None,
     "intermediates": None,
     "pins": None,
+    "algorithm_dates": None,
     "crls": None,
     "revocation": "soft",
     "revocation_http": False,
@@ -100,6 +102,7 @@ _TYPES: Final[dict[str, Any]] = {
     "trust_anchors": (*_FILES, Mapping),
     "intermediates": _FILES,
     "pins": (*_FILES, Mapping),
+    "algorithm_dates": (Mapping, type(None)),
     "crls": _FILES,
     "revocation": str,
     "revocation_http": bool,
@@ -172,12 +175,17 @@ def build_protection(config: Mapping[str, Any], keys: DecryptionKeys | None = No
     clock: Callable[[], int] = config["clock"]
     peers = read_files(config["peer_certificates"], "peer_certificates")
     pins, pinned = read_pins(config["pins"])
-    revocation = build_checker(config)
+    revocation, dates = build_checker(config), AlgorithmDates(config["algorithm_dates"])
     store = _store(config, clock)
     try:
         first_use = config["trust"] == "tofu"
         authority = Authority(
-            store, paths=_paths(config, pins), pins=pins, first_use=first_use, revocation=revocation
+            store,
+            paths=_paths(config, pins),
+            pins=pins,
+            first_use=first_use,
+            revocation=revocation,
+            dates=dates,
         )
         protection = Protection(
             identity,
