@@ -18,8 +18,9 @@ from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
 #: What a refusal has left out: reading the MIME header and the SignedData behind it; the larger half of both; a line
-#: of the header, and the SignedData; nothing but to verify the signature, as all of those before.
-Missed = Literal["header", "half", "object", "signature"]
+#: of the header, and the SignedData; nothing but to hash the content, as all of those before, and verify the signature;
+#: nothing but to verify it.
+Missed = Literal["header", "half", "object", "digest", "signature"]
 
 _LINE: Final = b"Content-Transfer-Encoding: binary\r\n\r\n"
 #: Shorter than those that are written: who stumbles over a header has read a part of it.
@@ -45,7 +46,9 @@ class Decoy:
 
     def __call__(self, data: bytes, missed: Missed) -> None:
         """Do what was `missed` when `data` was refused; never raises."""
-        if missed == "signature":
+        if missed in {"digest", "signature"}:
+            if missed == "digest":
+                self._good.scheme.digest.digest(data)
             # who comes here has failed with more ado already: as much more as it takes to learn of a bad signature
             self._good.scheme.verify(self._key, self._good.signature, self._good.signed_attributes)
             return

@@ -57,8 +57,6 @@ from slixmpp_e2e.stanza import SPACE
 NAME: Final = "rfc3923"
 
 _ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
-#: Why a signature is refused once the SignedData has been read.
-_AFTER_READING: Final = frozenset({"unknown-signer", "weak"})
 _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # ERRATA E14
 
 
@@ -292,8 +290,10 @@ class Opener:
 
 def _missed(error: RemoteError, plaintext: bytes) -> Missed:
     """Return what was left out when a plaintext was refused, before a signature in it was verified."""
-    if error.reason in _AFTER_READING or isinstance(error.__cause__, MalformedSignerInfoError):
+    if error.reason == "unknown-signer":
         return "signature"
+    if error.reason == "weak" or isinstance(error.__cause__, MalformedSignerInfoError):
+        return "digest"
     if not isinstance(error, SignatureError) or plaintext.startswith(b"\x30"):
         return "header"
     return "object" if error.reason == "unsigned" else "half"

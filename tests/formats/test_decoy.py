@@ -22,6 +22,7 @@ def decoy(juliet) -> Decoy:
         ("header", ["header", "whole", "verification", "signature"]),
         ("half", ["header", "half", "verification", "signature"]),
         ("object", ["line", "whole", "verification", "signature"]),
+        ("digest", ["digest", "signature"]),
         ("signature", ["signature"]),
     ],
 )

@@ -481,7 +481,7 @@ class TestInsideAnEnvelope:
         [
             (lambda inside: b"\xff" + inside[1:], "header"),
             (lambda inside: inside.replace(b"\r\n\r\n", b"\r\n!\r\n", 1), "header"),
-            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "signature"),
+            (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x07" + MESSAGE_DIGEST[1:]), "digest"),
             (lambda inside: inside.replace(ID_SIGNED_DATA, b"\x07" + ID_SIGNED_DATA[1:]), "half"),
             (lambda inside: inside.replace(MESSAGE_DIGEST, b"\x06\x80" + MESSAGE_DIGEST[2:]), "half"),
             (lambda inside: inside[:-100], "half"),
@@ -503,7 +503,7 @@ class TestInsideAnEnvelope:
         text = enveloped(opaque(CONTENT, signer(juliet, scheme="rsa-sha1")), romeo)
         error = receiver.refuse(text)
         assert (error.reason, error.answer, error.concealed) == ("weak", DECRYPTION_FAILED, True)
-        assert receiver.decoy.calls == ["signature"]
+        assert receiver.decoy.calls == ["digest"]
 
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     def test_no_change_of_an_envelope_is_told_from_another(self, receiver, by_juliet, romeo, cipher):
