@@ -18,7 +18,7 @@ from slixmpp_e2e.errors import SignatureError
 from slixmpp_e2e.media import mime
 
 #: What a refusal has left out: reading the MIME header and the SignedData behind it; the larger half of both; a line
-#: of the header, and the SignedData; nothing but to hash the content, as all of those before, and verify the signature;
+#: of the header, and the SignedData; nothing but to hash the content and verify the signature, as those before; or
 #: nothing but to verify it.
 Missed = Literal["header", "half", "object", "digest", "signature"]
 

@@ -505,6 +505,10 @@ class TestInsideAnEnvelope:
         assert (error.reason, error.answer, error.concealed) == ("weak", DECRYPTION_FAILED, True)
         assert receiver.decoy.calls == ["digest"]
 
+    def test_a_signer_who_is_not_known_leaves_out_the_signature_alone(self, receiver, by_juliet, romeo):
+        error = receiver.refuse(enveloped(opaque(CONTENT, by_juliet, certificates=False), romeo))
+        assert (error.reason, receiver.decoy.calls) == ("unknown-signer", ["signature"])
+
     @pytest.mark.parametrize("cipher", [AES128_CBC, AES256_GCM], ids=["CBC", "GCM"])
     def test_no_change_of_an_envelope_is_told_from_another(self, receiver, by_juliet, romeo, cipher):
         text = enveloped(opaque(CONTENT, by_juliet), romeo, cipher=cipher)
