@@ -228,7 +228,10 @@ def _with_other_keys(captured: bytes, recipient: Entity) -> dict[str, bytes]:
         "a compressed point, and too much": b"\x02" + ephemeral[1:],
         "a hybrid point": b"\x06" + ephemeral[1:],
     }
-    return found | {name: captured.replace(ephemeral, point) for name, point in points.items()}
+    # a key of X25519 has no form in its first octet: it may well be 2 or 6
+    return found | {
+        name: captured.replace(ephemeral, point) for name, point in points.items() if point != ephemeral
+    }
 
 
 def _flip_last(data: bytes) -> bytes:
