@@ -47,9 +47,12 @@ async def test_who_remembers_keys_gives_nothing_away_either(live, name):
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name != _SLOW])
 async def test_the_same_attack_on_a_weak_receiver_recovers_plaintext(live, name):
-    weakness: AbstractContextManager[None] = ATTACKS[name].weakness()
-    outcome = await attack(live, ATTACKS[name], SHORT, weakness=weakness)
-    assert outcome.recovered
+    for _ in range(3):  # with random blocks it may fail once, and who attacks tries again
+        weakness: AbstractContextManager[None] = ATTACKS[name].weakness()
+        outcome = await attack(live, ATTACKS[name], SHORT, weakness=weakness)
+        if outcome.recovered:
+            return
+    pytest.fail("nothing was recovered")
 
 
 async def test_no_way_leads_to_an_answer_that_depends_on_what_was_wrong(live):
