@@ -31,7 +31,7 @@ fuzz: $(VENV)/.installed
 		tests/stores tests/cli tests/security/test_any_text.py tests/test_endpoint.py tests/test_freshness.py \
 		tests/test_gateway.py tests/test_stanza.py tests/test_tables.py
 
-# Every reader of octets from outside, with atheris: a day or more. EXECUTIONS=100000 for minutes, READERS="cpim pidf"
+# Every reader of octets from outside, with atheris: some ten hours. EXECUTIONS=100000 for minutes, READERS="cpim pidf"
 # for some of them. docs/reliability.md has the figures.
 fuzz-readers: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable '.[fuzz]'

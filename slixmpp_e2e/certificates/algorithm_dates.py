@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+from slixmpp_e2e.certificates.keys import key_algorithm
 from slixmpp_e2e.errors import CertificateError, ConfigurationError
 
 _RSA: Final = re.compile(r"rsa-([1-9][0-9]{3,4})")
-_CURVES: Final = {"secp256r1": "p-256", "secp384r1": "p-384"}
-_OTHERS: Final = frozenset({*_CURVES.values(), "ed25519", "x25519"})
+_OTHERS: Final = frozenset({"p-256", "p-384", "ed25519", "x25519"})
 
 
 class AlgorithmDates:
@@ -41,7 +42,7 @@ class AlgorithmDates:
                     f"algorithm_dates: {kind!r} is not known; there are rsa-N, {', '.join(sorted(_OTHERS))}"
                 )
 
-    def check(self, keys: Iterable[object], at: datetime) -> None:
+    def check(self, keys: Iterable[PublicKeyTypes], at: datetime) -> None:
         """Raise `CertificateError` if the public key of somebody does not count any more at a time."""
         if not self._rsa and not self._others:
             return
@@ -49,12 +50,14 @@ class AlgorithmDates:
             end = self._end_of(key)
             if end is not None and at >= end:
                 last = end - timedelta(days=1)
-                raise CertificateError(f"a key of a kind that counts until {last:%Y-%m-%d} ({_name(key)})")
+                raise CertificateError(
+                    f"a key of a kind that counts until {last:%Y-%m-%d} ({key_algorithm(key)})"
+                )
 
-    def _end_of(self, key: object) -> datetime | None:
+    def _end_of(self, key: PublicKeyTypes) -> datetime | None:
         if isinstance(key, rsa.RSAPublicKey):
             return min((end for bits, end in self._rsa.items() if key.key_size <= bits), default=None)
-        return self._others.get(_name(key))
+        return self._others.get(key_algorithm(key))
 
 
 def _end(kind: object, day: Any) -> datetime:
@@ -63,13 +66,3 @@ def _end(kind: object, day: Any) -> datetime:
         return datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=1)
     except (AttributeError, ValueError, OverflowError):
         raise ConfigurationError(f"algorithm_dates: {kind!r} has no date, but {day!r}") from None
-
-
-def _name(key: object) -> str:
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"rsa-{key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return _CURVES.get(key.curve.name, key.curve.name)
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "ed25519"
-    return "x25519" if isinstance(key, x25519.X25519PublicKey) else "unknown"

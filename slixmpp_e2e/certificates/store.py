@@ -243,8 +243,8 @@ class MemoryStore:
 
     def add_revocation_list(self, key: bytes, der: bytes) -> None:
         """See `Store`."""
-        _, before = self._revocation_lists.get(key[:LIST_KEY], (b"", b""))
-        if not takes_the_place(der, before):
+        before = self._revocation_lists.get(key[:LIST_KEY])
+        if before is not None and not takes_the_place(der, before[1]):
             return
         self._revocation_lists.pop(key[:LIST_KEY], None)
         self._revocation_lists[key[:LIST_KEY]] = key, der

@@ -290,7 +290,7 @@ class Authority:
                 chain = paths.validate(
                     question.certificate, question.hints, at=question.at, avoiding=avoiding
                 )
-                self._dates.check([each.public_key() for each in chain], question.at)
+                self._dates.check((each.public_key() for each in chain), question.at)
             except CertificateError as error:
                 raise revoked or UntrustedError(f"{question.jid}: {error}") from None
             if self.revocation is None or len(chain) == 1:

@@ -254,8 +254,7 @@ class Reader:
                 raise ASN1Error(f"more than {limit} values")
             self._at, self._end = self._next(SEQUENCE), self._at
             found.append((self.element(first), self.element(second)))
-            if self._at < self._end:
-                raise ASN1Error("something is left over")
+            self.finish()
             self._end = end
         return found
 

@@ -50,7 +50,8 @@ from slixmpp_e2e.cms.recipients import (
 )
 from slixmpp_e2e.errors import MalformedError, UndecryptableError
 
-_TYPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
+#: Their content types.
+ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
 _WHITE_SPACE: Final = b" \t\r\n"
 
 
@@ -175,7 +176,7 @@ def parse_enveloped_data(data: bytes) -> EnvelopedData:
 
 
 def _read_content_info(whole: Reader) -> EnvelopedData:
-    kind, fields = whole.content_info(_TYPES)
+    kind, fields = whole.content_info(ENVELOPES)
     authenticated = kind == ID_AUTH_ENVELOPED_DATA
     fields.integer(maximum=4)
     certificates = _read_originator(fields.enter(CONSTRUCTED)) if fields.peek() == CONSTRUCTED else ()

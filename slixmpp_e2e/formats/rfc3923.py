@@ -17,14 +17,13 @@ from slixmpp.jid import JID
 
 from slixmpp_e2e.cms.algorithms import (
     AES128_CBC,
-    ID_AUTH_ENVELOPED_DATA,
-    ID_ENVELOPED_DATA,
     ID_SIGNED_DATA,
     ContentCipher,
     Random,
 )
 from slixmpp_e2e.cms.certificates import ParsedCertificate, SignerPool
 from slixmpp_e2e.cms.enveloped_data import (
+    ENVELOPES,
     Decrypted,
     EnvelopedData,
     content_type,
@@ -56,7 +55,6 @@ from slixmpp_e2e.stanza import SPACE
 
 NAME: Final = "rfc3923"
 
-_ENVELOPES: Final = frozenset({ID_ENVELOPED_DATA, ID_AUTH_ENVELOPED_DATA})
 _MICALG: Final = {"sha1": "sha1", "sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}  # ERRATA E14
 
 
@@ -181,7 +179,7 @@ class Opener:
 
     def _open_cms(self, der: bytes) -> Opened:
         kind = content_type(der)  # E07: what it is, not what it is called
-        if kind in _ENVELOPES:
+        if kind in ENVELOPES:
             return self._open_envelope(der)
         if kind == ID_SIGNED_DATA:
             opened, size = self._verify(der, None, outermost=True)
